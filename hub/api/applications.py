@@ -404,6 +404,8 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
         "links": {"self": link, "receipt": f"{link}/receipt"},
         **({} if progress.external_reference is None else {"externalReference": progress.external_reference}),
         **({} if silent is None else {"notAcknowledgedSince": silent.isoformat(timespec="milliseconds")}),
+        **({} if progress.forwarded_to is None else {"forwardedTo": dict(progress.forwarded_to)}),
+        **({} if progress.forwarded_from is None else {"forwardedFrom": dict(progress.forwarded_from)}),
     }
 
 

@@ -28,6 +28,7 @@ from hub.api.fit_connect import handlers as fit_connect
 from hub.api.fit_connect.destinations import Quota
 from hub.api.fit_connect.messages import Proofs
 from hub.api.fit_connect.oauth import OAuth
+from hub.api.forwards import CaseForwards
 from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
@@ -41,6 +42,7 @@ from hub.app.processes import Member
 from hub.app.wiring import Context, working
 from hub.config import Settings
 from hub.fit_connect.ai_steps import AiSteps
+from hub.fit_connect.forwarding import Forwarding
 from hub.forms.fim_form import import_packed
 from hub.identity import Caller
 from hub.observability.diagnosis import MARK
@@ -176,6 +178,7 @@ def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
     uploads = ResumableUploads(hub.uploads, caller=_caller, base_url=hub.base_url)
     own_cases = CaseReplies(hub.sender_cases, caller=_caller, clock=hub.clock)
     ai_steps = CaseAiSteps(AiSteps(store=hub.store, register=hub.ai_register), caller=_caller, clock=hub.clock)
+    forwards = CaseForwards(Forwarding(hub), caller=_caller, clock=hub.clock)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
     return {
         **_named("applications", applications, "create", "list", "status", "receipt", "call_back"),
@@ -185,6 +188,7 @@ def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
         "cases.proof": proofs.show,
         **_named("ai_steps", ai_steps, "post", "list"),
         **_named("cases", own_cases, "show", "replies", "reply", "attachment", "acknowledge"),
+        **_named("forwards", forwards, "begin", "complete", "links"),
     }
 
 

@@ -8,21 +8,25 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import closing
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import click
 
 from hub.connector import Connector
 from hub.connector.commissioning import examine, make_keys, settings_file
-from hub.connector.declarations import DECLARED
+from hub.connector.declarations import DECLARED, Decider
+from hub.connector.desk import WantedForward
+from hub.connector.local_api import forward_by_interface
 from hub.connector.settings import LONGEST_SECRET, ConnectorSettings
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
-from hub.model import utc_now
+from hub.model import FORWARD_REASONS_BY_NAME, utc_now
 from hub.observability import logs
 from hub.observability.diagnosis import Diagnosis, exit_code
 
@@ -284,6 +288,73 @@ def _say_next(folder: Path, written: dict[str, Any]) -> None:
         )
     if written["handover.mode"] == "system":
         click.echo(f"Das Fachverfahren braucht / the specialist system needs: {folder}/api.token")
+
+
+@connector.command("forward")
+@click.argument("submission_id", type=click.UUID)
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=Path(_CONFIG),
+    show_default=True,
+)
+@click.option("--area", required=True, help="Where it belongs: ARS, of a municipality 12 digits.")
+@click.option("--service", default="", help="LeiKa key as a URN, if it is another service than it came for.")
+@click.option(
+    "--reason", required=True, type=click.Choice(list(FORWARD_REASONS_BY_NAME)), help="Why; stands in the log."
+)
+@click.option("--text", default="", help="For the next authority and the sender, sealed.")
+@click.option("--id", "request_id", type=click.UUID, help="Id of an earlier try, to say the same again.")
+@click.option("--check", is_flag=True, help="Only say which authority is responsible.")
+def forward_case(  # its options
+    submission_id: UUID,
+    config: Path,
+    area: str,
+    service: str,
+    reason: str,
+    text: str,
+    request_id: UUID | None,
+    *,
+    check: bool,
+) -> None:
+    """Hand the case of a submission on to the authority that is responsible, as the hub's rules say.
+
+    By the running connector's local interface where there is one ([api]); else the connector must not run.
+    """
+    wish = WantedForward(
+        request_id=request_id or uuid4(),
+        submission_id=submission_id,
+        service=service,
+        area=area,
+        reason=reason,
+        text=text,
+    )
+    settings = ConnectorSettings.read(config)
+    if settings.decider is Decider.SYSTEM and settings.local is not None:
+        said = forward_by_interface(settings.local, wish, check=check)
+    else:
+        said = _forward_here(config, wish, check=check)
+    click.echo(json.dumps(said, ensure_ascii=False))
+
+
+def _forward_here(config: Path, wish: WantedForward, *, check: bool) -> Mapping[str, Any]:
+    """Hand on by the journal itself, which is locked while the connector runs."""
+    with closing(Connector.from_config(config)) as held:
+        if held.say is None:
+            raise ConfigurationError(
+                Text(
+                    "Mit handover.mode = auto entscheidet niemand, und abgegeben wird nichts.",
+                    "With handover.mode = auto nobody decides, and nothing is handed on.",
+                ),
+                setting="handover.mode",
+            )
+        if check:
+            found = held.say.desk.next_authority(wish)
+            return {"destinationId": str(found.destination_id), "name": found.name, "ars": found.ars}
+        written = held.say.desk.forward(wish, who=getuser())
+        held.say.send(utc_now())
+        now = held.say.desk.forwards.find(written.request_id) or written
+        return {"requestId": str(now.request_id), "state": now.state.value, "next": now.next_name}
 
 
 @connector.group("clerk")

@@ -140,7 +140,10 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Where an application stands. ``delivery``: queued, delivered, waiting (in the mailbox) or dead."""
+    """Where an application stands. ``delivery``: queued, delivered, waiting (in the mailbox) or dead.
+
+    ``forwarded`` says where it was handed on to (caseId, submissionId, name, service, ars …), None where it was not.
+    """
 
     submission_id: UUID
     case_id: UUID
@@ -149,6 +152,7 @@ class Progress:
     history: tuple[Step, ...]
     #: Steps of AI systems in the case's log about it; None where the hub is too old to say.
     ai_steps: int | None = None
+    forwarded: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -239,6 +243,7 @@ class PlainDoor:
                 delivery=str(found["delivery"]),
                 history=tuple(_step(each) for each in found["history"]),
                 ai_steps=None if "aiSteps" not in found else int(found["aiSteps"]),
+                forwarded=found.get("forwardedTo"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise unreadable() from exc

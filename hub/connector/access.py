@@ -11,6 +11,7 @@ from typing import Any
 import requests
 
 from hub.client.fit_connect import Subscriber
+from hub.client.forwarding import Forwarder
 from hub.client.session import UNREADABLE, Session, Tokens, bare_text, listed
 from hub.client.transport import UNREACHABLE, Direct, certificate_fault
 from hub.connector.settings import LONGEST_SECRET, Hub, unusable
@@ -28,6 +29,11 @@ def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
     """Return the client of this connector; nothing is asked yet. Errors as :func:`tokens`."""
     session = Session(hub.base_url + hub.submission_api, transport=transport(hub), tokens=tokens(hub, clock))
     return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
+
+
+def forwarder(hub: Hub, clock: Callable[[], datetime]) -> Forwarder:
+    """Return by what this connector hands cases on; nothing is asked yet. Errors as :func:`tokens`."""
+    return Forwarder(Session(hub.base_url, transport=transport(hub), tokens=tokens(hub, clock)))
 
 
 def tokens(hub: Hub, clock: Callable[[], datetime]) -> Tokens:

@@ -17,9 +17,9 @@ from typing import Any
 from uuid import UUID
 
 from hub.client.fit_connect import Named, Subscriber, signed_answer
-from hub.connector.casebook import no_such_case
 from hub.connector.journal import Journal
 from hub.connector.opening import Keys
+from hub.connector.refusals import no_such_case
 from hub.errors import HubError, IdempotencyConflict, Invalid, Text, Unavailable
 from hub.model import EventKind, Subject
 from hub.model.ai_step import AiStep

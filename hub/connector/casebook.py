@@ -19,7 +19,15 @@ from typing import Any, Self
 from uuid import UUID
 
 from hub.connector.journal import Entry, Journal, JournalState, entry_of
-from hub.errors import Conflict, IdempotencyConflict, NotFound, Text
+from hub.connector.refusals import (
+    case_is_closed,
+    decided_already,
+    forward_under_way,
+    no_such_case,
+    nothing_to_decide,
+    taken_by,
+)
+from hub.errors import IdempotencyConflict, Text
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS case_file (
@@ -59,6 +67,37 @@ CREATE TABLE IF NOT EXISTS deed (
   about          TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX IF NOT EXISTS deed_case ON deed (case_id);
+CREATE TABLE IF NOT EXISTS forward (
+  request_id      TEXT PRIMARY KEY,
+  case_id         TEXT NOT NULL,
+  submission_id   TEXT NOT NULL,
+  destination_id  TEXT NOT NULL,
+  service         TEXT NOT NULL,
+  area            TEXT NOT NULL,
+  reason          TEXT NOT NULL,
+  sealed_text     TEXT NOT NULL,
+  digest          TEXT NOT NULL,
+  author          TEXT NOT NULL,
+  second          TEXT,
+  at              TEXT NOT NULL,
+  state           TEXT NOT NULL,
+  next_name       TEXT NOT NULL DEFAULT '',
+  next_case       TEXT,
+  next_submission TEXT,
+  tries           INTEGER NOT NULL DEFAULT 0,
+  due             REAL NOT NULL,
+  note            TEXT NOT NULL DEFAULT '',
+  changed_at      TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS forward_case ON forward (case_id);
+CREATE TABLE IF NOT EXISTS came_from (
+  case_id        TEXT PRIMARY KEY,
+  from_case      TEXT NOT NULL,
+  from_name      TEXT NOT NULL,
+  reason         TEXT NOT NULL,
+  handed_at      TEXT NOT NULL,
+  received_at    TEXT NOT NULL
+) STRICT;
 """
 _REPLY_COLUMNS = frozenset({"state", "reply_id", "tries", "due", "note"})
 
@@ -238,7 +277,7 @@ class CaseBook:
     def take(self, case_id: UUID, who: str, now: datetime, *, from_colleague: bool = False) -> None:
         """Note that somebody works on a case; ``Conflict`` where a colleague does, unless it is taken from the colleague."""
         with self._journal.writing() as connection:
-            case = _required(connection, case_id)
+            case = required_case(connection, case_id)
             if case.worker == who:
                 return
             if case.worker is not None and not from_colleague:
@@ -253,7 +292,7 @@ class CaseBook:
                 (str(case_id), who),
             )
             if changed.rowcount:
-                _note(connection, case_id, Deed(at=now, who=who, what="released", about=""))
+                note_deed(connection, case_id, Deed(at=now, who=who, what="released", about=""))
 
     # ---------------------------------------------------------------------------------------------- what is said
 
@@ -274,12 +313,13 @@ class CaseBook:
             NotFound: there is no such submission. Conflict: it is decided otherwise, or a colleague works on the case.
         """
         with self._journal.writing() as connection:
-            entry = _entry(connection, submission_id)
+            entry = required_entry(connection, submission_id)
             if entry.decision is not None or entry.state is not JournalState.WAITING:
                 _require_same(entry, decision)
                 return entry
-            case = _required(connection, entry.case_id)
-            _claim(connection, case, decision.who, decision.at, works=works)
+            require_nothing_forwarded(connection, entry.case_id)
+            case = required_case(connection, entry.case_id)
+            claim(connection, case, decision.who, decision.at, works=works)
             connection.execute(
                 "UPDATE submission SET state = ?, decision = ?, tries = 0, due = ?, note = '', changed_at = ?"
                 " WHERE submission_id = ?",
@@ -292,12 +332,14 @@ class CaseBook:
                 ),
             )
             what = "accepted" if decision.accept else "rejected"
-            _note(connection, case.case_id, Deed(at=decision.at, who=decision.who, what=what, about=str(submission_id)))
+            note_deed(
+                connection, case.case_id, Deed(at=decision.at, who=decision.who, what=what, about=str(submission_id))
+            )
             if with_reply is not None:
-                _insert(connection, with_reply)
+                insert_reply(connection, with_reply)
             if not decision.accept:
                 _close_if_all_rejected(connection, case.case_id, decision.at)
-            return _entry(connection, submission_id)
+            return required_entry(connection, submission_id)
 
     def write(self, reply: OutgoingReply, *, closes: bool, works: bool) -> OutgoingReply:
         """Write down a reply that is sealed and lies on this disk; the same one again is the one that there is.
@@ -311,11 +353,12 @@ class CaseBook:
             if known is not None:
                 _require_same_reply(known, reply)
                 return known
-            case = _required(connection, reply.case_id)
+            require_nothing_forwarded(connection, reply.case_id)
+            case = required_case(connection, reply.case_id)
             if case.closed_at is not None:
                 raise case_is_closed()
-            _claim(connection, case, reply.author, reply.at, works=works)
-            _insert(connection, reply)
+            claim(connection, case, reply.author, reply.at, works=works)
+            insert_reply(connection, reply)
             if closes:
                 connection.execute(
                     "UPDATE case_file SET closed_at = ? WHERE case_id = ?",
@@ -373,7 +416,7 @@ class CaseBook:
     def note(self, case_id: UUID, deed: Deed) -> None:
         """Note something that somebody did in a case."""
         with self._journal.writing() as connection:
-            _note(connection, case_id, deed)
+            note_deed(connection, case_id, deed)
 
     def forget(self, before: datetime) -> tuple[list[UUID], list[UUID]]:
         """Forget cases closed before then, of which nothing is under way; return the ids of their submissions and replies."""
@@ -389,13 +432,14 @@ class CaseBook:
                     rows = connection.execute(f"SELECT {column} FROM {table} WHERE case_id = ?", (case_id,))  # noqa: S608  # of words of ours
                     ids += [UUID(row[0]) for row in rows.fetchall()]
                 connection.execute("UPDATE submission SET kept = 0 WHERE case_id = ?", (case_id,))
-                for table in ("reply", "deed", "case_file"):
+                for table in ("reply", "deed", "forward", "came_from", "case_file"):
                     connection.execute(f"DELETE FROM {table} WHERE case_id = ?", (case_id,))  # noqa: S608  # of words of ours
         return submissions, replies
 
 
 _PENDING = (
     "EXISTS (SELECT 1 FROM reply p WHERE p.case_id = c.case_id AND p.state IN ('written', 'announced'))"
+    " OR EXISTS (SELECT 1 FROM forward p WHERE p.case_id = c.case_id AND p.state IN ('proposed', 'wanted', 'begun'))"
     " OR EXISTS (SELECT 1 FROM submission p WHERE p.case_id = c.case_id AND p.decision IS NOT NULL"
     " AND p.state IN ('opened', 'handed'))"
 )
@@ -441,7 +485,8 @@ def _where(query: CaseQuery) -> tuple[str, list[Any]]:
     return "WHERE " + " AND ".join(conditions), values
 
 
-def _entry(connection: sqlite3.Connection, submission_id: UUID) -> Entry:
+def required_entry(connection: sqlite3.Connection, submission_id: UUID) -> Entry:
+    """Return a submission as it stands in this transaction; ``NotFound``."""
     cursor = connection.execute("SELECT * FROM submission WHERE submission_id = ?", (str(submission_id),))
     row = _first(cursor)
     if row is None:
@@ -449,7 +494,8 @@ def _entry(connection: sqlite3.Connection, submission_id: UUID) -> Entry:
     return entry_of(row)
 
 
-def _required(connection: sqlite3.Connection, case_id: UUID) -> CaseFile:
+def required_case(connection: sqlite3.Connection, case_id: UUID) -> CaseFile:
+    """Return a case as it stands in this transaction; ``NotFound``."""
     row = _first(connection.execute("SELECT * FROM case_file WHERE case_id = ?", (str(case_id),)))
     if row is None:
         raise no_such_case()
@@ -466,7 +512,7 @@ def _first(cursor: sqlite3.Cursor) -> Mapping[str, Any] | None:
     return None if row is None else dict(zip([each[0] for each in cursor.description], row, strict=True))
 
 
-def _claim(connection: sqlite3.Connection, case: CaseFile, who: str, now: datetime, *, works: bool) -> None:
+def claim(connection: sqlite3.Connection, case: CaseFile, who: str, now: datetime, *, works: bool) -> None:
     """Have whoever acts work on the case, where people do; refuse it where a colleague works on it."""
     if not works or case.worker == who:
         return
@@ -475,21 +521,33 @@ def _claim(connection: sqlite3.Connection, case: CaseFile, who: str, now: dateti
     _take(connection, case, who, now)
 
 
+def require_nothing_forwarded(connection: sqlite3.Connection, case_id: UUID) -> None:
+    """Refuse what is said in a case that is just being handed on."""
+    found = connection.execute(
+        "SELECT 1 FROM forward WHERE case_id = ? AND state IN ('proposed', 'wanted', 'begun')",
+        (str(case_id),),
+    )
+    if found.fetchone() is not None:
+        raise forward_under_way()
+
+
 def _take(connection: sqlite3.Connection, case: CaseFile, who: str, now: datetime) -> None:
     connection.execute(
         "UPDATE case_file SET worker = ?, worker_since = ? WHERE case_id = ?", (who, now.isoformat(), str(case.case_id))
     )
-    _note(connection, case.case_id, Deed(at=now, who=who, what="taken", about=case.worker or ""))
+    note_deed(connection, case.case_id, Deed(at=now, who=who, what="taken", about=case.worker or ""))
 
 
-def _note(connection: sqlite3.Connection, case_id: UUID, deed: Deed) -> None:
+def note_deed(connection: sqlite3.Connection, case_id: UUID, deed: Deed) -> None:
+    """Note something that somebody did, within a transaction."""
     connection.execute(
         "INSERT INTO deed (case_id, at, who, what, about) VALUES (?, ?, ?, ?, ?)",
         (str(case_id), deed.at.isoformat(), deed.who, deed.what, deed.about),
     )
 
 
-def _insert(connection: sqlite3.Connection, reply: OutgoingReply) -> None:
+def insert_reply(connection: sqlite3.Connection, reply: OutgoingReply) -> None:
+    """Write a reply down, and who wrote it, within a transaction."""
     connection.execute(
         "INSERT INTO reply (request_id, case_id, submission_id, destination_id, kind, deadline, author, digest, at, state,"
         " due, changed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -508,7 +566,7 @@ def _insert(connection: sqlite3.Connection, reply: OutgoingReply) -> None:
             reply.at.isoformat(),
         ),
     )
-    _note(
+    note_deed(
         connection,
         reply.case_id,
         Deed(at=reply.at, who=reply.author, what=f"wrote:{reply.kind}", about=str(reply.request_id)),
@@ -528,12 +586,11 @@ def _require_same(entry: Entry, decision: CaseDecision) -> None:
     known = CaseDecision.loads(entry.decision)
     if (known.accept, known.reasons) != (decision.accept, decision.reasons):
         said = ("angenommen", "accepted") if known.accept else ("abgelehnt", "rejected")
-        raise Conflict(
+        raise decided_already(
             Text(
-                f"{known.who} hat das schon {said[0]} ({known.at:%d.%m.%Y %H:%M} UTC). Laden Sie die Seite neu.",
-                f"{known.who} has {said[1]} that already ({known.at:%Y-%m-%d %H:%M} UTC). Reload the page.",
-            ),
-            slug="decided-already",
+                f"{known.who} hat das schon {said[0]} ({known.at:%d.%m.%Y %H:%M} UTC).",
+                f"{known.who} has {said[1]} that already ({known.at:%Y-%m-%d %H:%M} UTC).",
+            )
         )
 
 
@@ -545,45 +602,6 @@ def _require_same_reply(known: OutgoingReply, reply: OutgoingReply) -> None:
                 "There is another reply under this id already. Take a new id for a new reply.",
             )
         )
-
-
-def nothing_to_decide(state: JournalState) -> Conflict:
-    """Return the refusal of a decision where nothing waits for one."""
-    return Conflict(
-        Text(
-            "Darüber ist nicht mehr zu entscheiden: Der Hub hat den Vorgang geschlossen oder die Maschine ihn abgelehnt.",
-            "There is nothing left to decide: the hub closed the case, or it was turned down by machine.",
-        ),
-        slug="nothing-to-decide",
-        state=str(state),
-    )
-
-
-def case_is_closed() -> Conflict:
-    """Return the refusal of a reply where the case is closed."""
-    return Conflict(
-        Text(
-            "Der Vorgang ist abgeschlossen. Antworten sind erst wieder möglich, wenn darin etwas Neues eingeht.",
-            "The case is closed. Replies are possible again only when something new comes in it.",
-        ),
-        slug="case-file-closed",
-    )
-
-
-def taken_by(colleague: str) -> Conflict:
-    """Return the refusal of whatever somebody does in a case that a colleague works on."""
-    return Conflict(
-        Text(
-            f"Diesen Vorgang bearbeitet {colleague}. Übernehmen Sie ihn zuerst, wenn das abgesprochen ist.",
-            f"{colleague} works on this case. Take it over first, if that is agreed.",
-        ),
-        slug="case-taken",
-    )
-
-
-def no_such_case() -> NotFound:
-    """Return the refusal of what there is not."""
-    return NotFound(Text("Diesen Vorgang gibt es hier nicht.", "There is no such case here."))
 
 
 def _case(row: Mapping[str, Any]) -> CaseFile:

@@ -30,7 +30,7 @@ from hub.client import verification
 from hub.client.fit_connect import Named, attachment_ids, last_part, malformed, require_uuid, signed_answer
 from hub.client.transport import UNREACHABLE
 from hub.client.verification import Problem
-from hub.connector.access import ReceiptKeys, own_words, subscriber
+from hub.connector.access import ReceiptKeys, forwarder, own_words, subscriber
 from hub.connector.casebook import CaseDecision
 from hub.connector.declarations import Decider, InvalidHandling, Mode, Polling
 from hub.connector.demo_system import SpecialistSystem
@@ -114,6 +114,8 @@ class Connector:
             envelopes=self._envelopes,
             keys=self._keys,
             hub=self.hub,
+            door=forwarder(self.settings.hub, self._now),
+            receipt_keys=self._receipt_keys.for_receipt,
             reopen=self._read_again,
             drawn=self._page,
             wake=self._wake.set,

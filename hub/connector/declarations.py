@@ -367,6 +367,22 @@ DECLARED = (
         since="0.4.0",
     ),
     _declared(
+        "forwarding.second_person",
+        ValueForm.TRUTH,
+        "Ob auf der Seite für die Sachbearbeitung eine zweite Person zustimmen muss, bevor ein Vorgang abgegeben wird.",
+        "Whether on the page for clerks a second person has to agree before a case is handed on.",
+        default=False,
+        since="0.4.0",
+    ),
+    _declared(
+        "forwarding.anchor_files",
+        ValueForm.PATHS,
+        "Zertifikate (PEM) der PKI, die Schlüssel anderer Stellen bescheinigt; ohne sie gilt für diese das Wort des Hubs.",
+        "Certificates (PEM) of the PKI that certifies keys of other authorities; without them the hub's word counts for those.",
+        default=[],
+        since="0.4.0",
+    ),
+    _declared(
         "api.port",
         ValueForm.NUMBER,
         "Port der örtlichen Schnittstelle, über die das Fachverfahren entscheidet (nur dieser Rechner); 0: irgendein freier.",
@@ -451,6 +467,7 @@ TABLES: Mapping[str, Text] = {
         "Seite für die Sachbearbeitung, für handover.mode = clerk", "Page for clerks, for handover.mode = clerk"
     ),
     "replies": Text("Antworten an Antragstellende", "Replies to applicants"),
+    "forwarding": Text("Abgabe an andere Stellen", "Handing on to other authorities"),
     "api": Text(
         "Örtliche Schnittstelle für das Fachverfahren, für handover.mode = system",
         "Local interface for the specialist system, for handover.mode = system",

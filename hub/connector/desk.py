@@ -10,34 +10,38 @@ reply, sealed for the sender. Without a key of the sender's there is no such way
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
 import orjson
 
+from hub.client.forwarding import Destined, Forwarder, ForwardRequest
 from hub.connector.ai_steps import AiStepBook, WrittenStep
 from hub.connector.casebook import (
     CaseBook,
     CaseDecision,
     CaseFile,
     OutgoingReply,
-    case_is_closed,
-    no_such_case,
 )
 from hub.connector.declarations import Decider
+from hub.connector.forwards import ForwardBook, ForwardState, HandOn
+from hub.connector.handing_on import digest_of_wish, seal_text
 from hub.connector.journal import Entry, Journal, JournalState
 from hub.connector.opening import Keys, OpenedSubmission, Verdict
+from hub.connector.refusals import case_is_closed, forward_refused, no_such_case
 from hub.connector.replies import ReplyFile, SealedReplies, WrittenReply, digest_of, named_safely
 from hub.crypto import EncryptionKey, KeyPolicy, judge_encryption_key
-from hub.errors import Conflict, HubError, Invalid, KeyRefused, Text, TooLarge, Unavailable
-from hub.model import LONGEST_REPLY, REPLY_KINDS_BY_NAME, ReplyKind, ReplyMessage
+from hub.errors import Conflict, HubError, Invalid, KeyRefused, Refused, Text, TooLarge, Unavailable
+from hub.model import FORWARD_REASONS_BY_NAME, LONGEST_REPLY, REPLY_KINDS_BY_NAME, ReplyKind, ReplyMessage
 
 #: Files of one reply.
 MOST_FILES = 20
+_ARS = re.compile(r"[0-9]{2,12}")
 _REASON = "urn:rathaus-hub:rejection:"
 
 
@@ -101,6 +105,18 @@ REASONS_BY_NAME: Mapping[str, RejectionReason] = {each.name: each for each in RE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WantedForward:
+    """A hand-on as somebody wants it; ``area`` is an ARS, ``text`` for the next authority and the sender."""
+
+    request_id: UUID
+    submission_id: UUID
+    service: str
+    area: str
+    reason: str
+    text: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WantedReply:
     """A reply as somebody wants it written; ``request_id`` is the author's, by which a repeat is known."""
 
@@ -130,10 +146,16 @@ class Desk:
         hands_over: bool,
         largest_reply: int,
         clock: Callable[[], datetime],
+        forwards: ForwardBook,
+        door: Forwarder,
+        two_for_forwards: bool = False,
     ) -> None:
         self.journal = journal
         self.book = book
         self._steps = steps
+        self.forwards = forwards
+        self._door = door
+        self._two_for_forwards = two_for_forwards and decider is Decider.CLERK
         self.clock = clock
         self.largest_reply = largest_reply
         self._sealed = sealed
@@ -240,6 +262,89 @@ class Desk:
         """Return the steps of AI systems that were written here in a case."""
         return self._steps.of_case(case_id)
 
+    def next_authority(self, wish: WantedForward) -> Destined:
+        """Ask the hub whom a case would go to.
+
+        Raises:
+            Invalid, Conflict: as :meth:`forward`, and what the hub's rules refuse. Unavailable: the hub cannot be asked now.
+        """
+        try:
+            return self._door.check(self._request(wish, self._fit_to_forward(wish)))
+        except Refused as error:
+            raise forward_refused(error) from error
+
+    def forward(self, wish: WantedForward, *, who: str) -> HandOn:
+        """Hand a case on, or propose it where that takes two; the same id with the same wish again is the one that there is.
+
+        Raises:
+            NotFound: no such submission, or its contents no longer lie here.
+            Invalid: an unknown reason, a text too long, no ARS.
+            Conflict: the case is closed, handed on, or a colleague's.
+        """
+        entry = self._fit_to_forward(wish)
+        if self.forwards.find(wish.request_id) is None:
+            self._reopen(entry)
+        text = _text(wish.text) if wish.text.strip() else ""
+        request = self._request(wish, entry)
+        now = self.clock()
+        written = self.forwards.want(
+            HandOn(
+                request_id=wish.request_id,
+                case_id=entry.case_id,
+                submission_id=entry.submission_id,
+                destination_id=entry.destination_id,
+                service=request.service,
+                area=request.ars,
+                reason=request.reason,
+                sealed_text=seal_text(text, self._keys[entry.destination_id]),
+                digest=digest_of_wish(request, text),
+                author=who,
+                at=now,
+                state=ForwardState.PROPOSED if self._two_for_forwards else ForwardState.WANTED,
+            ),
+            works=self._people,
+        )
+        self._wake()
+        return written
+
+    def approve_forward(self, request_id: UUID, *, who: str) -> HandOn:
+        """Have a hand-on go that a colleague proposed; errors as :meth:`hub.connector.forwards.ForwardBook.approve`."""
+        approved = self.forwards.approve(request_id, who, self.clock())
+        self._wake()
+        return approved
+
+    def withdraw_forward(self, request_id: UUID, *, who: str) -> HandOn:
+        """Take back what is only proposed; errors as :meth:`hub.connector.forwards.ForwardBook.withdraw`."""
+        return self.forwards.withdraw(request_id, who, self.clock())
+
+    def _fit_to_forward(self, wish: WantedForward) -> Entry:
+        if wish.reason not in FORWARD_REASONS_BY_NAME:
+            names = ", ".join(FORWARD_REASONS_BY_NAME)
+            raise Invalid(
+                Text(f"Wählen Sie einen Grund. Es gibt: {names}.", f"Choose a reason. There are: {names}."),
+                field="reason",
+            )
+        if not _ARS.fullmatch(wish.area):
+            raise Invalid(
+                Text(
+                    "Nennen Sie das Gebiet mit seinem Regionalschlüssel (ARS), bei einer Gemeinde 12 Ziffern.",
+                    "Name the area by its key (ARS), of a municipality 12 digits.",
+                ),
+                field="area",
+            )
+        return self.submission(wish.submission_id)
+
+    @staticmethod
+    def _request(wish: WantedForward, entry: Entry) -> ForwardRequest:
+        return ForwardRequest(
+            request_id=wish.request_id,
+            case_id=entry.case_id,
+            submission_id=entry.submission_id,
+            service=wish.service.strip() or entry.service,
+            ars=wish.area,
+            reason=wish.reason,
+        )
+
     def _decided(self, submission_id: UUID, decision: CaseDecision, with_reply: OutgoingReply | None = None) -> Entry:
         _require_decidable(self.submission(submission_id))
         next_state = self._accepted_state if decision.accept else JournalState.HANDED
@@ -281,8 +386,8 @@ class Desk:
 
     def _kind(self, wish: WantedReply) -> ReplyKind:
         kind = REPLY_KINDS_BY_NAME.get(wish.kind)
-        if kind is None or kind.name == "rejection":
-            names = ", ".join(name for name in REPLY_KINDS_BY_NAME if name != "rejection")
+        if kind is None or kind.follows:
+            names = ", ".join(each.name for each in REPLY_KINDS_BY_NAME.values() if not each.follows)
             raise Invalid(
                 Text(
                     f"Diese Art von Antwort gibt es nicht. Es gibt: {names}.",

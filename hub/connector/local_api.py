@@ -1,8 +1,8 @@
 """The interface on loopback by which the local system decides: version 2 of the hand-over contract.
 
 A system that was handed a submission and answered 202 says later, by the submission's id, what becomes of it: accept, reject
-with reasons of the list, or write back to the sender. Whatever it says may be said again: the same is answered with what
-stands, other than that with 409. Lost answers are asked for by GET.
+with reasons of the list, write back to the sender, or hand the case on to another authority. Whatever it says may be said anew:
+the same is answered with what stands, other than that with 409. Lost answers are asked for by GET.
 
 What every request passes, cheapest first: (1) its host is this machine by name and port, once (no page elsewhere reaches it
 through a browser that was lied to about a name), (2) no browser's page sent it, (3) no field that decides something stands
@@ -25,17 +25,20 @@ from uuid import UUID
 import orjson
 
 from hub.admission import Admission
-from hub.client.transport import is_loopback
+from hub.client.session import Session
+from hub.client.transport import Direct, is_loopback
 from hub.connector.ai_steps import WrittenStep
-from hub.connector.casebook import CaseDecision, OutgoingReply, no_such_case
-from hub.connector.desk import MOST_FILES, REASONS, Desk, WantedReply
+from hub.connector.casebook import CaseDecision, OutgoingReply
+from hub.connector.desk import MOST_FILES, REASONS, Desk, WantedForward, WantedReply
+from hub.connector.forwards import TO_GO, CameFrom, ForwardState, HandOn
 from hub.connector.journal import Entry, JournalState
 from hub.connector.listener import QuietHandler, QuietServer
+from hub.connector.refusals import no_such_case
 from hub.connector.replies import ReplyFile
 from hub.connector.settings import LONGEST_SECRET, LocalInterface, unusable
-from hub.errors import Forbidden, HubError, Invalid, Malformed, NotFound, Text, Unauthenticated, UnsupportedMedia
+from hub.errors import Forbidden, HubError, Malformed, NotFound, Text, Unauthenticated, UnsupportedMedia
 from hub.files import vault
-from hub.model import REPLY_KINDS
+from hub.model import FORWARD_REASONS, REPLY_KINDS
 from hub.web.multipart import parts
 from hub.web.responses import retry_after, status_of
 
@@ -44,6 +47,7 @@ _log = logging.getLogger(__name__)
 WHO = "Fachverfahren"
 _LARGEST_JSON = 128 * 1024
 _PATH = re.compile(r"/v2/submissions/([0-9A-Fa-f-]{36})(?:/(accept|reject|replies|forward|ai-steps))?")
+_FORWARD = re.compile(r"/v2/forwards/([0-9A-Fa-f-]{36})")
 _REPLY = re.compile(r"/v2/replies/([0-9A-Fa-f-]{36})")
 #: Fields of which two would leave it open which one counts.
 _ONCE = ("Host", "Authorization", "Idempotency-Key", "Content-Type", "Content-Length", "Transfer-Encoding")
@@ -142,6 +146,12 @@ class _Handler(QuietHandler):
         desk = self.server.desk.desk
         if self.path == "/v2/kinds":
             return 200, _lists()
+        handed = _FORWARD.fullmatch(self.path)
+        if handed is not None:
+            wish = desk.forwards.find(_id(handed[1]))
+            if wish is None:
+                raise no_such_case()
+            return 200, _forward_json(wish)
         reply = _REPLY.fullmatch(self.path)
         if reply is not None:
             found = desk.book.reply(_id(reply[1]))
@@ -156,7 +166,7 @@ class _Handler(QuietHandler):
             raise NotFound(_NO_PATH)
         submission_id, deed = _id(found[1]), found[2]
         if deed == "forward":
-            raise Invalid(_NO_FORWARD, slug="not-supported")
+            return self._forward(submission_id)
         if deed == "replies":
             return self._write(submission_id)
         said = self._json()
@@ -189,6 +199,18 @@ class _Handler(QuietHandler):
             held.release()
         return 202, _reply_json(written)
 
+    def _forward(self, submission_id: UUID) -> tuple[int, Mapping[str, Any]]:
+        """Hand on; with ``check`` only ask the hub whom it would go to."""
+        said = dict(self._json())
+        only_check = said.pop("check", False)
+        request_id = _id(self.headers.get("Idempotency-Key", ""), "Idempotency-Key")
+        wish = read_forward(said, request_id, submission_id)
+        desk = self.server.desk.desk
+        if only_check is True:
+            found = desk.next_authority(wish)
+            return 200, {"destinationId": str(found.destination_id), "name": found.name, "ars": found.ars}
+        return 202, _forward_json(desk.forward(wish, who=WHO))
+
     def _submission(self, deed: str) -> UUID:
         found = _PATH.fullmatch(self.path)
         if found is None or (found[2] or "") != deed:
@@ -208,6 +230,8 @@ class _Handler(QuietHandler):
             "reasons": [] if decision is None else list(decision.reasons),
             "replies": [_reply_json(each) for each in replies],
             "aiSteps": [_step_json(each) for each in self.server.desk.desk.ai_steps(entry.case_id)],
+            "forwards": [_forward_json(each) for each in self.server.desk.desk.forwards.of_case(entry.case_id)],
+            "cameFrom": _origin_json(self.server.desk.desk.forwards.origin(entry.case_id)),
         }
 
     def _kind(self) -> str:
@@ -241,6 +265,47 @@ def read_wanted(
         text=_text_of(said),
         deadline=None if deadline is None else _day(deadline),
         files=tuple(files),
+    )
+
+
+def forward_by_interface(settings: LocalInterface, wish: WantedForward, *, check: bool) -> Mapping[str, Any]:
+    """Say a hand-on to the running connector by its loopback interface; return what it answers.
+
+    Raises:
+        ConfigurationError: the token cannot be read. Unavailable: the connector does not run. Refused: it refuses.
+    """
+    try:
+        token = vault.read_text(settings.token_file, most=LONGEST_SECRET, encoding="ascii")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise unusable("api.token_file", "ist nicht lesbar", "cannot be read") from exc
+    body = {"ars": wish.area, "reason": wish.reason, "text": wish.text} | (
+        {"service": wish.service} if wish.service else {}
+    )
+    session = Session(f"http://127.0.0.1:{settings.port}", transport=Direct(user_agent="rathaus-hub-connector"))
+    return session.json(
+        "POST",
+        f"/v2/submissions/{wish.submission_id}/forward",
+        body=body | ({"check": True} if check else {}),
+        headers={"Authorization": f"Bearer {token}", "Idempotency-Key": str(wish.request_id)},
+    )
+
+
+def read_forward(said: Mapping[str, Any], request_id: UUID, submission_id: UUID) -> WantedForward:
+    """Return a hand-on as a system wants it; ``Malformed`` names the member that cannot be used."""
+    _require_only(said, ("service", "ars", "reason", "text"))
+    for name in ("ars", "reason"):
+        if not isinstance(said.get(name), str):
+            raise Malformed(_field(name))
+    service = said.get("service", "")
+    if not isinstance(service, str):
+        raise Malformed(_field("service"))
+    return WantedForward(
+        request_id=request_id,
+        submission_id=submission_id,
+        service=service,
+        area=said["ars"],
+        reason=said["reason"],
+        text=_text_of(said),
     )
 
 
@@ -325,10 +390,11 @@ def _lists() -> Mapping[str, Any]:
     return {
         "version": 2,
         "reasons": [{"name": each.name, "de": each.title.de, "en": each.title.en} for each in REASONS],
+        "forwardReasons": [{"name": each.name, "de": each.title.de, "en": each.title.en} for each in FORWARD_REASONS],
         "kinds": [
             {"name": each.name, "de": each.title.de, "en": each.title.en, "asks": each.asks, "closes": each.closes}
             for each in REPLY_KINDS
-            if each.name != "rejection"
+            if not each.follows
         ],
     }
 
@@ -351,6 +417,33 @@ def _step_json(written: WrittenStep) -> Mapping[str, Any]:
         **written.step.payload(),
         "state": "pending" if written.state == "written" else written.state.value,
         "note": written.note,
+    }
+
+
+def _forward_json(wish: HandOn) -> Mapping[str, Any]:
+    return {
+        "requestId": str(wish.request_id),
+        "submissionId": str(wish.submission_id),
+        "service": wish.service,
+        "ars": wish.area,
+        "reason": wish.reason,
+        "state": "pending" if wish.state in TO_GO else wish.state.value,
+        "why": wish.note if wish.state is ForwardState.REFUSED else None,
+        "next": None
+        if wish.next_case is None
+        else {"name": wish.next_name, "caseId": str(wish.next_case), "submissionId": str(wish.next_submission)},
+    }
+
+
+def _origin_json(origin: CameFrom | None) -> Mapping[str, Any] | None:
+    if origin is None:
+        return None
+    return {
+        "caseId": str(origin.from_case),
+        "name": origin.from_name,
+        "reason": origin.reason,
+        "at": origin.handed_at.isoformat(),
+        "receivedAt": origin.received_at.isoformat(),
     }
 
 
@@ -385,12 +478,10 @@ _NO_TOKEN = Text(
     "The token is missing or wrong. Say the content of api.token_file as Bearer.",
 )
 _NO_PATH = Text(
-    "Diesen Pfad gibt es nicht: /v2/submissions/{id}[/accept|/reject|/replies], /v2/replies/{id}, /v2/kinds.",
-    "There is no such path: /v2/submissions/{id}[/accept|/reject|/replies], /v2/replies/{id}, /v2/kinds.",
-)
-_NO_FORWARD = Text(
-    "Abgeben an eine andere Behörde kann diese Version noch nicht. Lehnen Sie mit not-responsible ab.",
-    "This version cannot hand a case on to another authority yet. Reject it as not-responsible.",
+    "Diesen Pfad gibt es nicht: /v2/submissions/{id}[/accept|/reject|/replies|/forward], /v2/replies/{id}, /v2/forwards/{id}, "
+    "/v2/kinds.",
+    "There is no such path: /v2/submissions/{id}[/accept|/reject|/replies|/forward], /v2/replies/{id}, "
+    "/v2/forwards/{id}, /v2/kinds.",
 )
 _NO_JSON = Text("Senden Sie application/json.", "Send application/json.")
 _NO_OBJECT = Text("Der Inhalt ist kein JSON-Objekt.", "The body is no JSON object.")

@@ -13,17 +13,22 @@ from typing import Any, Protocol, Self
 from uuid import UUID
 
 from hub.client.fit_connect import Subscriber
+from hub.client.forwarding import Forwarder
 from hub.connector.ai_steps import AiStepBook
+from hub.connector.arriving import Arriving
 from hub.connector.casebook import CaseBook
 from hub.connector.declarations import Decider
 from hub.connector.desk import Desk, reply_key_of
 from hub.connector.envelope import Envelopes
+from hub.connector.forwards import ForwardBook
+from hub.connector.handing_on import HandingOn
 from hub.connector.journal import Entry, Journal
 from hub.connector.opening import Keys, OpenedSubmission
 from hub.connector.outbox import Outbox
 from hub.connector.replies import SealedReplies
 from hub.connector.sending import ReplySending
 from hub.connector.settings import ConnectorSettings, FolderHandover
+from hub.crypto import KeyPolicy
 
 #: How long closed cases are kept where no page for clerks says otherwise.
 _KEPT = timedelta(days=90)
@@ -48,7 +53,9 @@ class MunicipalSay:
     desk: Desk
     sending: ReplySending
     steps: AiStepBook
+    handing_on: HandingOn
     outbox: Outbox | None
+    arriving: Arriving
 
     @classmethod
     def of(
@@ -59,13 +66,15 @@ class MunicipalSay:
         envelopes: Envelopes,
         keys: Mapping[UUID, Keys],
         hub: Subscriber,
+        door: Forwarder,
+        receipt_keys: Callable[[str], Mapping[str, Any]],
         reopen: Callable[[Entry], OpenedSubmission],
         drawn: Callable[[OpenedSubmission], bytes | None],
         wake: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> Self:
         """Open the book and what belongs to it; what no book knows of replies is leftovers of a crash, and goes."""
-        book = CaseBook(journal)
+        book, forwards = CaseBook(journal), ForwardBook(journal)
         sealed = SealedReplies(settings.journal.with_suffix(".replies"))
         sealed.sweep(book.reply_ids())
         steps = AiStepBook(journal, keys=keys, hub=hub)
@@ -82,6 +91,22 @@ class MunicipalSay:
             hands_over=settings.handover is not None,
             largest_reply=settings.largest_reply,
             clock=clock,
+            forwards=forwards,
+            door=door,
+            two_for_forwards=settings.two_for_forwards,
+        )
+        handing_on = HandingOn(
+            journal=journal,
+            book=book,
+            forwards=forwards,
+            sealed=sealed,
+            keys=keys,
+            hub=hub,
+            door=door,
+            reopen=reopen,
+            policy=KeyPolicy.from_files(settings.forward_anchors, allow_self_signed=False)
+            if settings.forward_anchors
+            else None,
         )
         sending = ReplySending(book, sealed, hub, keeps=settings.decider is Decider.CLERK)
         way = settings.handover
@@ -95,6 +120,8 @@ class MunicipalSay:
             desk=desk,
             sending=sending,
             steps=steps,
+            handing_on=handing_on,
+            arriving=Arriving(forwards, door, receipt_keys),
             outbox=None if place is None else Outbox(place, desk),
         )
 
@@ -116,7 +143,8 @@ class MunicipalSay:
         return services
 
     def receive(self, entry: Entry, opened: OpenedSubmission, now: datetime) -> None:
-        """Note what was opened as something to decide on."""
+        """Note what was opened as something to decide on, and where another authority handed it on, since when it counts."""
+        self.arriving.note(opened)
         self.book.receive(entry, reply_key_of(opened, now), now)
 
     def gather(self, now: datetime) -> None:
@@ -131,6 +159,7 @@ class MunicipalSay:
             self.sealed.drop(one)
 
     def send(self, now: datetime) -> None:
-        """Send the replies and the steps of AI systems that are due."""
+        """Hand on what is to go, and send the replies and the steps of AI systems that are due."""
+        self.handing_on.run_once(now)
         self.sending.run_once(now)
         self.steps.run_once(now)

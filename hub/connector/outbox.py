@@ -24,7 +24,7 @@ from uuid import UUID
 import orjson
 
 from hub.connector.desk import MOST_FILES, Desk
-from hub.connector.local_api import WHO, media_type_of, read_wanted
+from hub.connector.local_api import WHO, media_type_of, read_forward, read_wanted
 from hub.connector.replies import ReplyFile
 from hub.connector.settings import unusable
 from hub.errors import HubError, Malformed, Text, TooLarge, Unavailable
@@ -34,9 +34,23 @@ _NAME = "reply.json"
 _LARGEST_JSON = 128 * 1024
 _MOST_AT_ONCE = 100
 _PLAIN = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]{0,199}")
-_ACTIONS = ("accept", "reject", "reply", "ai-step")
+_ACTIONS = ("accept", "reject", "reply", "forward", "ai-step")
 _MEMBERS = frozenset(
-    {"version", "id", "submissionId", "action", "reasons", "kind", "text", "deadline", "files", "step"}
+    {
+        "version",
+        "id",
+        "submissionId",
+        "action",
+        "reasons",
+        "kind",
+        "text",
+        "deadline",
+        "files",
+        "step",
+        "service",
+        "ars",
+        "reason",
+    }
 )
 
 
@@ -95,6 +109,9 @@ class Outbox:
                 if not isinstance(step, dict):
                     raise _unusable("step")
                 self._desk.ai_step(submission_id, _id(said, "id"), step, who=WHO)
+            elif said["action"] == "forward":
+                wanted = {key: said[key] for key in ("service", "ars", "reason", "text") if key in said}
+                self._desk.forward(read_forward(wanted, _id(said, "id"), submission_id), who=WHO)
             else:
                 files = self._files(folder, said.get("files", []))
                 wanted = {key: said[key] for key in ("kind", "text", "deadline") if key in said}

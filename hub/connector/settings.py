@@ -152,6 +152,10 @@ class ConnectorSettings:
     names_decider: bool = True
     clerk: ClerkSite | None = None
     local: LocalInterface | None = None
+    #: Whether a second clerk has to agree before a case is handed on.
+    two_for_forwards: bool = False
+    #: Certificates by which keys of other authorities are judged; none: the hub's word counts.
+    forward_anchors: tuple[Path, ...] = ()
     #: Bytes of the largest reply.
     largest_reply: int = 50 * 1024 * 1024
 
@@ -168,6 +172,7 @@ class ConnectorSettings:
         mode = Mode(top.take("mode"))
         below = document.get("handover")
         decider, handover = _handover(top.table("handover"))
+        forwarding = top.table("forwarding")
         settings = cls(
             hub=_hub(top.table("hub")),
             destinations=tuple(_address(entry) for entry in top.tables("destinations")),
@@ -177,6 +182,8 @@ class ConnectorSettings:
             names_decider=isinstance(below, Mapping) and "mode" in below,
             clerk=_clerk(top.table("clerk")) if decider is Decider.CLERK or "clerk" in document else None,
             local=_local(top.optional("api")),
+            two_for_forwards=forwarding.take("second_person"),
+            forward_anchors=forwarding.paths("anchor_files"),
             largest_reply=top.table("replies").only("largest_megabytes") * 1024 * 1024,
             on_invalid=InvalidHandling(top.table("policy").only("on_invalid")),
             journal=top.path("journal"),
@@ -187,6 +194,7 @@ class ConnectorSettings:
             specialist=_specialist(top.optional("specialist")),
             inflation=_inflation(top.table("opening")),
         )
+        forwarding.finish()
         top.finish()
         if mode is not Mode.COLLECT and "listen" not in document:
             faults.append(
@@ -237,7 +245,7 @@ def in_force(path: Path) -> Iterator[tuple[Setting, Any, bool]]:
 
 
 #: Tables whose defaults count where they are missing.
-_EVER = frozenset({"policy", "opening", "replies"})
+_EVER = frozenset({"policy", "opening", "replies", "forwarding"})
 #: Bytes of a file with one secret.
 LONGEST_SECRET = 4096
 

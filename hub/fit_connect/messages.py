@@ -215,6 +215,33 @@ class Sending(Protocol):
         """Return how the destination's adapter wants contents sealed; some forms only the plain door can make."""
 
 
+def require_jwe(hub: Sending, destination: Destination, *, size: int = 0) -> None:
+    """Refuse what came sealed as JWE to a destination that cannot be given it; ``size`` are the bytes of it so far.
+
+    Raises:
+        Invalid: it takes another form only (``destination-needs-plain-door``). Unavailable: nobody can tell.
+        TooLarge: its way does not carry so much.
+    """
+    sealing = hub.sealing(destination)
+    if sealing.most is not None and size > sealing.most:
+        raise too_large_for_destination(
+            Text("Metadaten und Daten", "metadata and data"),
+            sealing.most,
+            Text("Geben Sie Großes als Anlage mit.", "Send what is large as an attachment."),
+        )
+    if Form.JOSE not in sealing.takes:
+        raise Invalid(
+            Text(
+                "Diese Behörde kann keine JWE öffnen; nur der offene Eingang versiegelt für sie als CMS. "
+                "Senden Sie den Antrag über POST /hub/v1/applications.",
+                "This authority cannot open JWEs; only the plain door seals for it, as CMS. "
+                "Send the application by POST /hub/v1/applications.",
+            ),
+            slug="destination-needs-plain-door",
+            destinationId=str(destination.destination_id),
+        )
+
+
 class SendingTools:
     """What announcing, uploading and submitting share: the hub, what they keep of it at hand, and the caps."""
 
@@ -225,30 +252,8 @@ class SendingTools:
         self.limits = limits or ExchangeLimits()
 
     def require_jwe(self, destination: Destination, *, size: int = 0) -> None:
-        """Refuse what came sealed as JWE to a destination that cannot be given it; ``size`` are the bytes of it so far.
-
-        Raises:
-            Invalid: it takes another form only (``destination-needs-plain-door``). Unavailable: nobody can tell.
-            TooLarge: its way does not carry so much.
-        """
-        sealing = self.hub.sealing(destination)
-        if sealing.most is not None and size > sealing.most:
-            raise too_large_for_destination(
-                Text("Metadaten und Daten", "metadata and data"),
-                sealing.most,
-                Text("Geben Sie Großes als Anlage mit.", "Send what is large as an attachment."),
-            )
-        if Form.JOSE not in sealing.takes:
-            raise Invalid(
-                Text(
-                    "Diese Behörde kann keine JWE öffnen; nur der offene Eingang versiegelt für sie als CMS. "
-                    "Senden Sie den Antrag über POST /hub/v1/applications.",
-                    "This authority cannot open JWEs; only the plain door seals for it, as CMS. "
-                    "Send the application by POST /hub/v1/applications.",
-                ),
-                slug="destination-needs-plain-door",
-                destinationId=str(destination.destination_id),
-            )
+        """Do what :func:`require_jwe` does."""
+        require_jwe(self.hub, destination, size=size)
 
     def event(
         self,

@@ -223,6 +223,8 @@ _EVENT_TEXTS = {
     EventKind.ACCEPT: Text("Vom Fachverfahren angenommen", "Accepted by the specialist system"),
     EventKind.REJECT: Text("Zurückgewiesen", "Rejected"),
     EventKind.DELETE: Text("Inhalte gelöscht, Protokoll bleibt", "Contents deleted, log stays"),
+    EventKind.FORWARDED_TO: Text("An eine andere Stelle abgegeben", "Handed on to another authority"),
+    EventKind.FORWARDED_FROM: Text("Von einer anderen Stelle übernommen", "Taken over from another authority"),
 }
 _AI_DECIDED = {
     AiDecider.PERSON: Text("entschieden hat ein Mensch", "a person decided"),
@@ -290,6 +292,9 @@ class Progress:
     not_acknowledged_since: datetime | None = None
     #: Steps of AI systems that the case's log holds about it.
     ai_steps: int = 0
+    #: The case that it went on with, or came from, as the log says it: ``caseId``, ``submissionId``, ``name`` and so on.
+    forwarded_to: Mapping[str, Any] | None = None
+    forwarded_from: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,6 +357,8 @@ class StatusDesk:
             external_reference=reference_in(message.receipt),
             not_acknowledged_since=silent_since,
             ai_steps=sum(event.kind is EventKind.AI_STEP for event in events),
+            forwarded_to=_last_said(events, EventKind.FORWARDED_TO),
+            forwarded_from=_last_said(events, EventKind.FORWARDED_FROM),
         )
 
     def _silent_since(self, message: StoredMessage, view: DeliveryView | None) -> datetime | None:
@@ -458,10 +465,16 @@ def _attempts(view: DeliveryView | None) -> tuple[Attempt, ...]:
     return view.attempts if view is not None else ()
 
 
+def _last_said(events: Sequence[Event], kind: EventKind) -> Mapping[str, Any] | None:
+    return next((event.payload for event in reversed(events) if event.kind is kind), None)
+
+
 def _event_step(event: Event) -> HistoryStep:
     if event.kind is EventKind.AI_STEP:
         return _ai_step(event)
     text = _RECEIVER_LOST_KEY if _lost_its_key(event) else _EVENT_TEXTS[event.kind]
+    if event.kind in {EventKind.FORWARDED_TO, EventKind.FORWARDED_FROM} and "name" in event.payload:
+        text = Text(f"{text.de}: {event.payload['name']}", f"{text.en}: {event.payload['name']}")
     return HistoryStep(at=event.issued_at, step=f"{event.kind.value}-submission", text=text)
 
 

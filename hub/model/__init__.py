@@ -2,8 +2,8 @@
 
 ``parties`` take part, ``tenants`` are the tree that they belong to, ``submission`` is what they send (``Application``:
 plaintext, in memory only; ``Sealed``: ciphertext),
-``events`` are a case's log, ``case_message`` later messages in one, ``delivery`` is the contract of adapters and what follows
-an attempt, ``reasons`` why it ended,
+``events`` are a case's log, ``case_message`` later messages in one, ``forwarding`` its way to another authority,
+``delivery`` is the contract of adapters and what follows an attempt, ``reasons`` why it ended,
 ``clock`` asks for the time. Named here is what everybody speaks of. What only adapters need stands apart: ``adapter`` (options,
 and what a receiver gets), and the ``reasons`` by name.
 """
@@ -58,6 +58,15 @@ from hub.model.events import (
     next_state,
     own_event,
 )
+from hub.model.forwarding import (
+    FORWARD_FILENAME,
+    FORWARD_REASONS,
+    FORWARD_REASONS_BY_NAME,
+    LARGEST_FORWARD_NOTE,
+    MOST_FORWARDS,
+    ForwardLink,
+    ForwardReason,
+)
 from hub.model.parties import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, Role
 from hub.model.reasons import reason_for_people, reason_for_senders, reason_of
 from hub.model.submission import (
@@ -96,15 +105,20 @@ __all__ = [
     "EVENT_PREFIX",
     "EVERYTHING",
     "FIT_CONNECT_KINDS",
+    "FORWARD_FILENAME",
+    "FORWARD_REASONS",
+    "FORWARD_REASONS_BY_NAME",
     "GENESIS",
     "HOUSE_KINDS",
     "HOUSE_PREFIX",
     "INLINE_LIMIT",
+    "LARGEST_FORWARD_NOTE",
     "LARGEST_MESSAGE",
     "LEIKA_PREFIX",
     "LONGEST_REPLY",
     "MESSAGE_FILENAME",
     "MESSAGE_SCHEMA",
+    "MOST_FORWARDS",
     "NOTHING",
     "RECEIVER_LOST_KEY",
     "RECEIVER_MAY_WRITE",
@@ -132,6 +146,8 @@ __all__ = [
     "EventKind",
     "Evidence",
     "Form",
+    "ForwardLink",
+    "ForwardReason",
     "InCase",
     "MediaType",
     "OfferedService",

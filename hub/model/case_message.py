@@ -84,12 +84,16 @@ LONGEST_REPLY = 20_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReplyKind:
-    """A kind of reply. ``asks``: an answer is expected, by a deadline if one is named; ``closes``: the case ends with it."""
+    """A kind of reply. ``asks``: an answer is expected, by a deadline if one is named; ``closes``: the case ends with it.
+
+    ``follows`` from something else that is done, and is not for anybody to choose.
+    """
 
     name: str
     title: Text
     asks: bool = False
     closes: bool = False
+    follows: bool = False
 
 
 #: What an authority may write, in the order in which it is offered.
@@ -100,7 +104,10 @@ REPLY_KINDS = (
     ReplyKind(name="participation", title=Text("Beteiligung anderer Stellen", "Participation of other authorities")),
     ReplyKind(name="fee", title=Text("Gebührenbescheid", "Fee notice")),
     ReplyKind(name="decision", title=Text("Bescheid", "Decision"), closes=True),
-    ReplyKind(name="rejection", title=Text("Ablehnung der Annahme", "Not accepted"), closes=True),
+    ReplyKind(name="rejection", title=Text("Ablehnung der Annahme", "Not accepted"), closes=True, follows=True),
+    ReplyKind(
+        name="forwarded", title=Text("Abgabe an eine andere Stelle", "Handed on to another authority"), follows=True
+    ),
 )
 #: The same by their names.
 REPLY_KINDS_BY_NAME = {each.name: each for each in REPLY_KINDS}

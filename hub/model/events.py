@@ -64,6 +64,10 @@ class EventKind(StrEnum):
     DELETE = "delete"
     #: An AI system took part (receiver); a house event.
     AI_STEP = "ai-step"
+    #: Handed on to another authority, where a new case goes on (hub); a house event.
+    FORWARDED_TO = "forwarded-to"
+    #: Goes on with a case that another authority had (hub); a house event.
+    FORWARDED_FROM = "forwarded-from"
 
 
 #: Allowed transitions: (state before, event) -> state after. Whatever is missing here is a 409.
@@ -81,6 +85,10 @@ TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
     (State.SUBMITTED, EventKind.AI_STEP): State.SUBMITTED,
     (State.FORWARDED, EventKind.AI_STEP): State.FORWARDED,
     (State.ACCEPTED, EventKind.AI_STEP): State.ACCEPTED,
+    (State.INCOMPLETE, EventKind.FORWARDED_FROM): State.INCOMPLETE,
+    (State.SUBMITTED, EventKind.FORWARDED_TO): State.SUBMITTED,
+    (State.FORWARDED, EventKind.FORWARDED_TO): State.FORWARDED,
+    (State.ACCEPTED, EventKind.FORWARDED_TO): State.ACCEPTED,
     (State.ACCEPTED, EventKind.DELETE): State.DELETED,
     (State.REJECTED, EventKind.DELETE): State.DELETED,
 }
@@ -89,7 +97,7 @@ TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
 RECEIVER_MAY_WRITE = frozenset({EventKind.FORWARD, EventKind.ACCEPT, EventKind.REJECT})
 
 #: Kinds that FIT-Connect does not know.
-HOUSE_KINDS = frozenset({EventKind.AI_STEP})
+HOUSE_KINDS = frozenset({EventKind.AI_STEP, EventKind.FORWARDED_TO, EventKind.FORWARDED_FROM})
 #: Those that it does.
 FIT_CONNECT_KINDS = frozenset(EventKind) - HOUSE_KINDS
 

@@ -22,7 +22,7 @@ from hub.client.contents import Opened
 from hub.client.plain import Application, Progress
 from hub.crypto import claims_of, read_decryption_key
 from hub.errors import Conflict, NotFound, SealBroken, Text, Unavailable
-from hub.model import REPLY_KINDS_BY_NAME, CaseMessage, CaseMessageKind, State
+from hub.model import MOST_FORWARDS, REPLY_KINDS_BY_NAME, CaseMessage, CaseMessageKind, State
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED
 from hub.portal.session import FormArea, FormSchema, Running
@@ -83,12 +83,16 @@ class FollowedCase:
     replies: Mapping[str, OpenedReply] = field(default_factory=dict, repr=False)
     #: Who released it (role, name, time, hash), where several people had to.
     releases: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    #: The cases that it was before it was handed on (case, submission, authority), the oldest first.
+    earlier: Sequence[Mapping[str, str]] = ()
     revision: int = 0
 
     def content(self) -> bytes:
         """Return it as it is stored, before it is sealed."""
         said = asdict(self)
         del said["revision"]
+        if not self.earlier:
+            del said["earlier"]  # As programs of before read it.
         return orjson.dumps({"format": _FORMAT, **said})
 
     @classmethod
@@ -161,6 +165,8 @@ _STEPS: Mapping[str, tuple[str, bool]] = {
     "not-acknowledged": ("follow.step.silent", True),
     "accept-submission": ("follow.step.accepted", False),
     "reject-submission": ("follow.step.rejected", True),
+    "forwarded-to-submission": ("follow.step.handed-on", False),
+    "forwarded-from-submission": ("follow.step.taken-over", False),
 }
 _OWN = {"correction": "follow.step.corrected", "withdrawal": "follow.step.withdrawn", "answer": "follow.step.answered"}
 _STANDING = {State.ACCEPTED: "follow.now.accepted", State.REJECTED: "follow.now.rejected"}
@@ -179,6 +185,21 @@ class FollowedCases:
         if with_key.read(key, now=now) is None:
             with_key.create(key, followed.content(), purpose=FormPurpose.FOLLOWED, now=now, ends=now + FOLLOWED)
 
+    def moved(self, key: FormKey, followed: FollowedCase, now: datetime) -> FollowedCase:
+        """Return the case as it goes on: where it was handed on to another authority it is followed there, and kept so."""
+        changed = followed
+        try:
+            for _ in range(MOST_FORWARDS):
+                forwarded = self._portal.doors.status(UUID(changed.submission_id)).forwarded
+                if forwarded is None:
+                    break
+                changed = _handed_on(changed, forwarded)
+        except (Unavailable, NotFound):
+            pass
+        if changed is followed:
+            return followed
+        return replace(changed, revision=self._write(key, changed, now))
+
     def standing(self, followed: FollowedCase) -> CaseStanding:
         """Return where the case stands; without the hub, that it was received."""
         try:
@@ -191,7 +212,8 @@ class FollowedCases:
                 for name, each in followed.replies.items()
             )
             return CaseStanding(key="follow.now.received", steps=(received, *replies), known=False)
-        steps = (*_happened(progress, case), *(_written(each, followed) for each in case.replies))
+        before = tuple(self._before(followed))
+        steps = (*before, *_happened(progress, case), *(_written(each, followed) for each in case.replies))
         withdrawn = any(each.kind == "withdrawal" for each in case.submissions)
         corrected = _is_replaced(case, UUID(followed.submission_id))
         changeable = progress.state not in _FINAL and not withdrawn and not corrected
@@ -206,6 +228,15 @@ class FollowedCases:
             corrected=corrected,
         )
 
+    def _before(self, followed: FollowedCase) -> Iterator[TimelineStep]:
+        """Yield what happened before it was handed on, each time the authority that had it; nothing of what is gone."""
+        for each in followed.earlier:
+            with suppress(NotFound):
+                progress = self._portal.doors.status(UUID(each["submission"]))
+                case = self._cases(followed).show(UUID(each["case"]))
+                yield from _happened(progress, case)
+                yield from (_written(reply, followed) for reply in case.replies)
+
     def open(self, key: FormKey, followed: FollowedCase, reply_id: UUID, now: datetime) -> FollowedCase:
         """Open a reply with the person's key, keep it, and tell the hub that it was taken. Opened ones stay as they are.
 
@@ -217,7 +248,8 @@ class FollowedCases:
             return followed
         if followed.reply_key is None:
             raise SealBroken(_NO_KEY)
-        cases, case_id = self._cases(followed), UUID(followed.case_id)
+        cases = self._cases(followed)
+        case_id = self._case_of(followed, reply_id, cases)
         with cases.collect(case_id, reply_id) as collected:
             opened = collected.open([read_decryption_key(followed.reply_key)])
             reply = self._kept(key, opened, now)
@@ -232,6 +264,14 @@ class FollowedCases:
         with suppress(Conflict, NotFound, Unavailable):
             cases.acknowledge(case_id, reply_id)
         return replace(changed, revision=revision)
+
+    @staticmethod
+    def _case_of(followed: FollowedCase, reply_id: UUID, cases: OwnCases) -> UUID:
+        """Return the case that a reply is in: this one, or one that it was before it was handed on."""
+        for each in followed.earlier:
+            if any(reply.reply_id == reply_id for reply in cases.replies(UUID(each["case"]))):
+                return UUID(each["case"])
+        return UUID(followed.case_id)
 
     def withdraw(self, followed: FollowedCase, text: str) -> None:
         """Tell the authority that the application is withdrawn; twice is the same."""
@@ -309,6 +349,20 @@ class FollowedCases:
         counted = _Counted(chunks)
         identifier = self._portal.storage.attach(key, counted, limit=_LARGEST, now=now)
         return KeptFile(id=identifier, name=name, media_type=media_type, size=counted.size)
+
+
+def _handed_on(followed: FollowedCase, forwarded: Mapping[str, Any]) -> FollowedCase:
+    """Return the case as it goes on with the next authority."""
+    here = {"case": followed.case_id, "submission": followed.submission_id, "authority": followed.authority}
+    return replace(
+        followed,
+        submission_id=str(UUID(forwarded["submissionId"])),
+        case_id=str(UUID(forwarded["caseId"])),
+        authority=str(forwarded["name"]),
+        service=str(forwarded["service"]),
+        place=replace(followed.place, ars=str(forwarded["ars"])),
+        earlier=(*followed.earlier, here),
+    )
 
 
 def own_cases(portal: Portal, receipt: str) -> OwnCases:

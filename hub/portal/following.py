@@ -142,6 +142,7 @@ class _StatusPages:
         *,
         mail_fault: bool = False,
     ) -> Response:
+        followed = await self._portal.work(self._cases.moved, key, followed, self._portal.clock())
         standing = await self._portal.work(self._cases.standing, followed)
         return self._portal.page(
             request,

@@ -175,7 +175,10 @@ class StoredMessage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Announcement:
-    """A message to come. ``new_case``: the case begins with it; otherwise it must exist."""
+    """A message to come. ``new_case``: the case begins with it; otherwise it must exist.
+
+    ``opened_for`` is the client whose case it is, where that is not who writes: of what one authority hands on to another.
+    """
 
     kind: Subject
     id: UUID
@@ -190,6 +193,7 @@ class Announcement:
     area: str | None = None
     addressee: str | None = None
     callback: Callback | None = None
+    opened_for: str | None = None
 
     @property
     def ids(self) -> dict[str, str]:

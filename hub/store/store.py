@@ -32,6 +32,7 @@ from hub.store.engine import (
 )
 from hub.store.event_log import CheckpointLog, EventLog
 from hub.store.findings import Findings
+from hub.store.forwardings import Forwardings
 from hub.store.leases import Duties, SharedSettings
 from hub.store.migration import (
     current_revision,
@@ -97,6 +98,7 @@ class Store:
         #: What was sent, and what its log says of it.
         self.submissions = Submissions(database)
         self.event_log = EventLog(database)
+        self.forwardings = Forwardings(database)
         self.checkpoints = CheckpointLog(database)
         #: What is on its way, and to whom it does not get.
         self.queue = Queue(database)

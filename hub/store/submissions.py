@@ -152,22 +152,7 @@ class Submissions:
         """
 
         def write(connection: Connection) -> Announcement:
-            head = CaseHead(case_id=message.case_id)
-            if not message.new_case:
-                with nothing_written():
-                    head = lock_case(connection, message.case_id)
-            events = chain(make(head, None), head=head.hash, seq=head.seq)
-            state = advance(None, events)
-            end = CaseHead(case_id=message.case_id, seq=events[-1].seq, hash=events[-1].hash)
-            if message.new_case:
-                _open_case(connection, message, end, events[-1].issued_at)
-            else:
-                move_heads(connection, events[-1:])
-            try:
-                INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
-            except IntegrityError as exc:
-                raise taken(exc, "Die Einreichung", "Submission", message.id) from exc
-            insert_events(connection, [event_row(event) for event in events])
+            announced_in(connection, message, make)
             write_callbacks(connection, callbacks)
             return message
 
@@ -424,12 +409,36 @@ def _newest_first(
     return chosen.where(*conditions).order_by(begun.desc(), table.c.message_id.desc())
 
 
+def announced_in(connection: Connection, message: Announcement, make: MakeEvents) -> None:
+    """Write a message to come, and its case if it is new, with the events that ``make(head, None)`` gives.
+
+    Raises:
+        NotFound: no such case (``new_case`` is False). Conflict: an id is taken.
+    """
+    head = CaseHead(case_id=message.case_id)
+    if not message.new_case:
+        with nothing_written():
+            head = lock_case(connection, message.case_id)
+    events = chain(make(head, None), head=head.hash, seq=head.seq)
+    state = advance(None, events)
+    end = CaseHead(case_id=message.case_id, seq=events[-1].seq, hash=events[-1].hash)
+    if message.new_case:
+        _open_case(connection, message, end, events[-1].issued_at)
+    else:
+        move_heads(connection, events[-1:])
+    try:
+        INSERT_MESSAGE(connection, announced_row(message, state or State.INCOMPLETE))
+    except IntegrityError as exc:
+        raise taken(exc, "Die Einreichung", "Submission", message.id) from exc
+    insert_events(connection, [event_row(event) for event in events])
+
+
 def _open_case(connection: Connection, message: Announcement, end: CaseHead, at: datetime) -> None:
     """Insert the case that begins with ``message``; its chain ends with ``end``, of ``at``."""
     row = {
         "case_id": str(message.case_id),
         "destination_id": str(message.destination_id),
-        "sender": message.sender,
+        "sender": message.opened_for or message.sender,
         "seq": end.seq,
         "head": end.hash,
         "created_at": micros(message.created_at),

@@ -157,6 +157,8 @@ def test_the_file_that_is_written_explains_every_setting_and_reads_as_its_defaul
         "clerk.address": "127.0.0.1",
         "clerk.hosts": ["rathaus.example"],
         "handover.kind": "folder",
+        "forwarding.second_person": False,
+        "forwarding.anchor_files": [],
     }
     assert ConnectorSettings.parse(tomllib.loads(settings_file(everything)), tmp_path).specialist.port == 1
 

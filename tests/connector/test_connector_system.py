@@ -147,7 +147,7 @@ def test_the_loopback_interface_lets_in_nobody_but_the_local_system(head, status
         ("reject", {"reasons": ["<b>"]}, 422),
         ("reject", {"reasons": "other"}, 400),
         ("reject", {"reasons": ["other"], "text": 1}, 400),
-        ("forward", {"destination": "x"}, 422),
+        ("forward", {"destination": "x"}, 400),
         ("replies", QUESTION, 400),
         ("../../etc", {}, 404),
     ],

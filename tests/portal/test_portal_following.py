@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
 from people import answered, begun, key_on, sent_by, write_reply
-from sealed_door import Door
-from stage import CANARY
+from sealed_door import Door, post, put
+from stage import BAUEN, CANARY, WIESBADEN
 
+from hub.model import Subject
 from hub.portal import following
 from hub.portal.followed import shown
 
@@ -133,6 +135,34 @@ def test_a_reply_that_is_sealed_for_somebody_else_is_not_taken(followed, other_r
     assert answer.status_code == 422
     (row,) = followed.door.client("sender").get(f"/hub/v1/cases/{followed.case_id}/replies").json["replies"]
     assert row["state"] == "submitted"
+
+
+def test_what_is_handed_on_is_followed_where_it_goes_on(followed):
+    door, first = followed.door, followed.reply()
+    authority, sender = door.client("subscriber"), door.client("sender")  # Other tests move the clock.
+    submission = door.hub.store.submissions.messages(Subject.SUBMISSION, case_id=UUID(followed.case_id)).items[0]
+    wish = {"requestId": str(uuid4()), "submissionId": str(submission.id), "service": BAUEN, "ars": WIESBADEN}
+    begun_there = post(authority, f"/hub/v1/cases/{followed.case_id}/forwards", wish | {"reason": "other-area"})
+    assert begun_there.status == 201, begun_there.body
+    there = begun_there.json
+    sealed = {"encryptedMetadata": door.seal(b"{}"), "encryptedData": door.seal(b"{}")}
+    assert put(authority, f"/submission-api/v2/submissions/{there['submissionId']}", sealed).status == 200
+    place = f"/hub/v1/cases/{followed.case_id}/forwards/{there['submissionId']}"
+    assert put(authority, place, {"state": "complete"}).status == 204
+    second = write_reply(door, there["caseId"], followed.pair[0], orjson.dumps({"kind": "decision", "text": "Ja"}))
+
+    visitor = followed.site.visitor()
+    page = followed.status(visitor).text
+    for said in ("an die zuständige Stelle abgegeben", "Wiesbaden", "vorher:", there["submissionId"]):
+        assert said in page
+    # Messages of the authority of before, and of the one that has it now, are opened alike.
+    for reply, text in ((second, "Ja"), (first, CANARY)):
+        assert text in visitor.post("/stand/nachricht", csrf="", key=key_on(page), reply=reply).text
+    answer = {"reply": second, "text": "Danke", "once": "1"}
+    written = visitor.post("/stand/antwort", csrf="", key=key_on(page), **answer)
+    assert written.status_code == 200, written.text
+    case = sender.get(f"/hub/v1/cases/{there['caseId']}").json
+    assert {each["inCase"] and each["inCase"]["kind"] for each in case["submissions"]} == {None, "answer"}
 
 
 def test_without_the_hub_the_page_says_what_it_knows(followed, monkeypatch):

@@ -49,7 +49,7 @@ from store_values import (
 )
 
 from hub.errors import StoreUnavailable
-from hub.model import EVERYTHING, ROOT, Tenant, TenantGrant, TenantKind
+from hub.model import EVERYTHING, ROOT, ForwardLink, Tenant, TenantGrant, TenantKind
 from hub.model.events import EventKind
 from hub.model.parties import Role
 from hub.store import (
@@ -204,6 +204,7 @@ class Scene:
     leased: Any
     dead: UUID
     expected: Any
+    forward: ForwardLink
     announced: Any
     attachment: tuple[UUID, UUID]
     key_change: Any
@@ -254,6 +255,7 @@ def furnish(store: Store) -> Scene:
         leased=lease,
         dead=store.deliveries.dead(scope=EVERYTHING).items[0].delivery_id,
         expected=waiting,
+        forward=begin_forward(store, waiting),
         announced=announced(store, there.destination_id),
         attachment=(announced(store, there.destination_id, attachment).id, attachment),
         key_change=store.key_changes.propose(key_change(there.destination_id, "proposed"), audit=AUDIT),
@@ -364,6 +366,39 @@ def versioned(store: Store) -> tuple[TableVersions, ...]:
     return store.routing_versions, store.service_versions, store.ai_versions
 
 
+def forward_of(made: Any, **changes: Any) -> ForwardLink:
+    said: dict[str, Any] = {
+        "submission_id": uuid4(),
+        "case_id": uuid4(),
+        "destination_id": made.destination_id,
+        "from_submission_id": made.submission_id,
+        "from_case_id": made.case_id,
+        "from_destination_id": made.destination_id,
+        "client_id": "town",
+        "request_id": uuid4(),
+        "service": "s",
+        "area": "06",
+        "reason": "other",
+        "depth": 1,
+        "received_at": NOW,
+        "begun_at": NOW,
+    }
+    return ForwardLink(**said | changes)
+
+
+def begin_forward(store: Store, made: Any) -> ForwardLink:
+    new = announcement(made.destination_id)
+    link = forward_of(made, submission_id=new.id, case_id=new.case_id)
+    store.forwardings.begin(link, new, making(new, EventKind.CREATE, EventKind.FORWARDED_FROM))
+    return link
+
+
+def complete_forward(store: Store, scene: Scene) -> bool:
+    made = scene.expected
+    log = [event(made.case_id, made.submission_id, EventKind.FORWARDED_TO)]
+    return store.forwardings.complete(scene.forward, lambda _head, _state: log, sender="anybody", now=NOW)
+
+
 def versioning(noun: str) -> dict[str, Callable[[Store, Scene], object]]:
     """The cases of a noun that keeps versions."""
     of = operator.attrgetter(noun)
@@ -457,6 +492,8 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
         c.expected.case_id, c.expected.submission_id, accepting(c.expected)
     ),
     "event_log.keep_tokens": lambda s, c: s.event_log.keep_tokens([(c.expected.case_id, 1, "a.b.c")]),
+    "forwardings.begin": lambda s, c: begin_forward(s, c.expected),
+    "forwardings.complete": complete_forward,
     "key_changes.decide": lambda s, c: s.key_changes.decide(approved(c.key_change), audit=AUDIT),
     "key_changes.propose": lambda s, c: s.key_changes.propose(key_change(c.there.destination_id, "new"), audit=AUDIT),
     "findings.look": lambda s, _: s.findings.look(NOW + timedelta(days=400), WatchPatience()),

@@ -372,6 +372,9 @@ WORDS = {
     }
 }
 WORDS["0025"] = WORDS["0013"] | {"EventKind": "create submit notify forward accept reject delete ai-step"}
+WORDS["0027"] = WORDS["0013"] | {
+    "EventKind": "create submit notify forward accept reject delete ai-step forwarded-to forwarded-from"
+}
 
 
 def test_a_new_word_in_rows_comes_with_a_revision():

@@ -1,7 +1,8 @@
-"""What clerks do: take a case, accept, reject, write back, take everything along into their own records."""
+"""What clerks do: take a case, accept, reject, write back, hand on, take everything along into their own records."""
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
@@ -10,9 +11,10 @@ from hub.connector.casebook import Deed
 from hub.connector.clerk.export import archive_of
 from hub.connector.clerk.reading import saved, show_case
 from hub.connector.clerk.visit import ClerkVisit
-from hub.connector.desk import WantedReply
+from hub.connector.desk import WantedForward, WantedReply
 from hub.connector.journal import Entry
-from hub.errors import Conflict, Invalid, Malformed, Refused, Text, TooLarge
+from hub.connector.refusals import no_such_case
+from hub.errors import Conflict, Invalid, Malformed, Refused, Text, TooLarge, Unavailable
 from hub.model import LONGEST_REPLY
 from hub.web.responses import status_of
 
@@ -95,6 +97,52 @@ def note_ai_step(visit: ClerkVisit) -> Response:
     except (Invalid, Conflict) as error:
         return show_case(visit, case_id, error=error, status=status_of(error), **typed)
     return visit.to(f"/cases/{case_id}", note="ai-step")
+
+
+def forward(visit: ClerkVisit) -> Response:
+    """Hand a case on: ask the hub whom it would go to, then have it go; twice the same form is one hand-on."""
+    case_id, form = visit.id("case"), visit.form
+    typed: dict[str, Any] = {
+        "service": form.text("service"),
+        "ars": form.text("ars").replace(" ", ""),
+        "why": form.text("why"),
+        "handing": form.text("handing", longest=_LONGEST_TEXT),
+    }
+    try:
+        about = _in_case(visit, case_id)
+        wish = WantedForward(
+            request_id=form.id("once"),
+            submission_id=about.submission_id,
+            service=typed["service"],
+            area=typed["ars"],
+            reason=typed["why"],
+            text=typed["handing"],
+        )
+        # Looked up each time: who is responsible is the hub's to say, not the form's.
+        found = visit.desk.next_authority(wish)
+        if form.text("do") == "check":
+            return show_case(visit, case_id, found=found, wish=wish, **typed)
+        visit.desk.forward(wish, who=visit.who)
+    except (Refused, Unavailable) as error:
+        return show_case(visit, case_id, error=error, status=status_of(error), **typed)
+    return visit.to(f"/cases/{case_id}", note="handed-on")
+
+
+def agree(visit: ClerkVisit) -> Response:
+    """Agree to a hand-on that a colleague proposed, or take a proposal back."""
+    case_id, request_id = visit.id("case"), visit.form.id("forward")
+    wish = visit.desk.forwards.find(request_id)
+    if wish is None or wish.case_id != case_id:
+        raise no_such_case()
+    deed = visit.form.text("do")
+    if deed not in {"approve", "withdraw"}:
+        raise Malformed(Text("Das geht hier nicht.", "That cannot be done here."))
+    act = visit.desk.approve_forward if deed == "approve" else visit.desk.withdraw_forward
+    try:
+        act(request_id, who=visit.who)
+    except Refused as error:
+        return show_case(visit, case_id, error=error, status=status_of(error))
+    return visit.to(f"/cases/{case_id}", note="handed-on" if deed == "approve" else "not-handed-on")
 
 
 def _in_case(visit: ClerkVisit, case_id: UUID) -> Entry:

@@ -25,17 +25,18 @@ from hub.connector.casebook import (
     Deed,
     OutgoingReply,
     ReplyState,
-    no_such_case,
 )
 from hub.connector.clerk.visit import ROWS, ClerkVisit
 from hub.connector.desk import REASONS, REASONS_BY_NAME, complaints_of
+from hub.connector.forwards import ForwardState, HandOn
 from hub.connector.handover import in_case
 from hub.connector.journal import Entry, JournalState
 from hub.connector.opening import DecryptedAttachment, OpenedSubmission
+from hub.connector.refusals import forward_text, no_such_case
 from hub.connector.replies import WrittenReply
 from hub.errors import HubError, Invalid, NotFound, Text
 from hub.forms.readable import STYLE_HASH
-from hub.model import REPLY_KINDS, REPLY_KINDS_BY_NAME
+from hub.model import FORWARD_REASONS, FORWARD_REASONS_BY_NAME, REPLY_KINDS, REPLY_KINDS_BY_NAME
 
 _ID_PART = re.compile(r"[0-9A-Fa-f-]{4,36}")
 #: Images that browsers show without doing anything else; an SVG is a document and could act.
@@ -60,6 +61,11 @@ _DEEDS = {
     "accepted": Text("hat angenommen", "accepted"),
     "rejected": Text("hat abgelehnt", "rejected"),
     "exported": Text("hat den Vorgang exportiert", "exported the case"),
+    "forward-proposed": Text("hat vorgeschlagen, den Vorgang abzugeben", "proposed to hand the case on"),
+    "forward-approved": Text("hat der Abgabe zugestimmt", "agreed to the hand-on"),
+    "forward-withdrawn": Text("hat die Abgabe zurückgenommen", "withdrew the hand-on"),
+    "forward-wanted": Text("gibt den Vorgang ab", "hands the case on"),
+    "forwarded": Text("hat den Vorgang abgegeben", "handed the case on"),
 }
 
 
@@ -111,6 +117,45 @@ class WrittenView:
     def refused(self) -> bool:
         """Whether the hub will not have it."""
         return self.reply.state is ReplyState.REFUSED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandOnView:
+    """One hand-on as it is shown; ``mine``: whoever looks proposed it. ``trouble`` says why it did not go."""
+
+    wish: HandOn
+    why: Text
+    stage: tuple[Text, str]
+    mine: bool
+    trouble: Text | None
+
+    @classmethod
+    def of(cls, visit: ClerkVisit, wish: HandOn) -> HandOnView:
+        """Return what a clerk sees of it."""
+        refused = wish.state is ForwardState.REFUSED
+        return cls(
+            wish=wish,
+            why=_why(wish.reason),
+            stage=_HANDINGS[wish.state],
+            mine=wish.author == visit.who,
+            trouble=forward_text(wish.note) if refused else None,
+        )
+
+
+_HOLDING = frozenset({ForwardState.PROPOSED, ForwardState.WANTED, ForwardState.BEGUN, ForwardState.GONE})
+_HANDINGS = {
+    ForwardState.PROPOSED: (Text("wartet auf Zustimmung", "waits for a colleague"), "warning"),
+    ForwardState.WANTED: (Text("wird abgegeben", "being handed on"), "warning"),
+    ForwardState.BEGUN: (Text("wird abgegeben", "being handed on"), "warning"),
+    ForwardState.GONE: (Text("abgegeben", "handed on"), "success"),
+    ForwardState.REFUSED: (Text("nicht abgegeben", "not handed on"), "danger"),
+    ForwardState.WITHDRAWN: (Text("zurückgenommen", "withdrawn"), "info"),
+}
+
+
+def _why(reason: str) -> Text:
+    found = FORWARD_REASONS_BY_NAME.get(reason)
+    return Text(reason, reason) if found is None else found.title
 
 
 def cases(visit: ClerkVisit) -> Response:
@@ -168,6 +213,7 @@ def case_values(visit: ClerkVisit, found: CaseFile) -> dict[str, Any]:
     written = [_written(visit, reply) for reply in book.replies(found.case_id)]
     waits = any(each.waits for each in received)
     stage = CaseStage.NEW if waits else CaseStage.CLOSED if found.closed_at is not None else CaseStage.OPEN
+    handings, origin = visit.desk.forwards.of_case(found.case_id), visit.desk.forwards.origin(found.case_id)
     steps = [*((each.entry.seen_at, each) for each in received), *((each.reply.at, each) for each in written)]
     return {
         "case": found,
@@ -180,7 +226,11 @@ def case_values(visit: ClerkVisit, found: CaseFile) -> dict[str, Any]:
         "can_reply": visit.desk.can_reply(found) and found.closed_at is None,
         "has_channel": visit.desk.can_reply(found),
         "reasons": REASONS,
-        "kinds": [each for each in REPLY_KINDS if each.name != "rejection"],
+        "kinds": [each for each in REPLY_KINDS if not each.follows],
+        "origin": None if origin is None else (origin, _why(origin.reason)),
+        "handings": [HandOnView.of(visit, each) for each in handings],
+        "forward_reasons": FORWARD_REASONS,
+        "can_forward": found.closed_at is None and not any(each.state in _HOLDING for each in handings),
         "deeds": [(deed, _deed(deed)) for deed in book.deeds(found.case_id)],
         "images": _IMAGES,
         "ai_steps": visit.desk.ai_steps(found.case_id),

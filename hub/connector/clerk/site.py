@@ -82,6 +82,8 @@ _PAGES = (
     _Page(method="POST", path="/submissions/{submission}/reject", answer=acting.reject),
     _Page(method="POST", path="/cases/{case}/replies", answer=acting.write, files=True),
     _Page(method="POST", path="/cases/{case}/ai-steps", answer=acting.note_ai_step),
+    _Page(method="POST", path="/cases/{case}/forward", answer=acting.forward),
+    _Page(method="POST", path="/cases/{case}/forward/agreement", answer=acting.agree),
     _Page(method="POST", path="/cases/{case}/export", answer=acting.export),
 )
 

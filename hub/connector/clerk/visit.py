@@ -266,6 +266,11 @@ _NOTES: Mapping[str, Text] = {
     "rejected": Text("Abgelehnt. Der Absender erfährt den Grund.", "Rejected. The sender is told the reason."),
     "ai-step": Text("KI-Schritt aufgezeichnet. Der Hub erfährt es.", "AI step recorded. The hub is told."),
     "written": Text("Geschrieben und versiegelt. Die Antwort geht hinaus.", "Written and sealed. The reply goes out."),
+    "handed-on": Text(
+        "Die Abgabe ist aufgenommen. Unten steht, wie weit sie ist.",
+        "The hand-on is taken down. See below how far it is.",
+    ),
+    "not-handed-on": Text("Der Vorschlag ist zurückgenommen.", "The proposal is withdrawn."),
     "taken": Text("Sie bearbeiten diesen Vorgang.", "You work on this case."),
     "released": Text("Sie haben den Vorgang freigegeben.", "You have released the case."),
     "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),

@@ -121,6 +121,29 @@ contents = Table(
 
 partial_index("ix_contents_blob", "blob IS NOT NULL", contents.c.blob)
 
+#: Cases that went on with another authority. No foreign keys: what was announced and never came is deleted without it.
+forwardings = Table(
+    "forwardings",
+    metadata,
+    Column("submission_id", Text, primary_key=True),
+    Column("case_id", Text, nullable=False, unique=True),
+    Column("destination_id", Text, nullable=False),
+    Column("from_submission_id", Text, nullable=False, index=True),
+    Column("from_case_id", Text, nullable=False, index=True),
+    Column("from_destination_id", Text, nullable=False),
+    Column("client_id", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("service", Text, nullable=False),
+    Column("area", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("depth", Integer, nullable=False),
+    instant("received_at"),
+    instant("begun_at"),
+    #: NULL: the next authority does not have all of it yet.
+    instant("completed_at", optional=True),
+    Index("ix_forwardings_request_id", "client_id", "request_id", unique=True),
+)
+
 #: No foreign key to messages: the row is the gate of its transaction and must be the first one written.
 idempotency = Table(
     "idempotency",

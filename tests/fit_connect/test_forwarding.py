@@ -1,0 +1,245 @@
+"""Handing a case on at the hub: who may, where to by the rules, what both logs and the sender are told, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+from sealed_door import Door, kinds, movable_door, put, read, shared_door
+from sealed_door import post as posted
+from stage import BAUEN, TAUNUSSTEIN, WIESBADEN
+from stand_in import Answer
+
+from hub.client.verification import Received, ReceivedPart, require_proof
+from hub.crypto import claims_of, verify_receipt
+from hub.model import MOST_FORWARDS, ClientKind, EventKind, State
+
+__all__ = ["movable_door", "shared_door"]
+
+
+class House:
+    """What a test says and asks at the door of one authority."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.applied = door.stage.accept()
+        self.case_id = self.applied.claims["txn"].removeprefix("case:")
+        self.submission_id = self.applied.claims["sub"].removeprefix("submission:")
+
+    def ask(self, **more: Any) -> Answer:
+        """Hand on to Wiesbaden, unless ``more`` says otherwise."""
+        said = {
+            "requestId": str(uuid4()),
+            "submissionId": self.submission_id,
+            "service": BAUEN,
+            "ars": WIESBADEN,
+            "reason": "other-area",
+            **more,
+        }
+        client = said.pop("client", self.door.subscriber)
+        case_id = said.pop("case_id", self.case_id)
+        return posted(client, f"/hub/v1/cases/{case_id}/forwards", said)
+
+    def whole(self, begun: dict[str, Any]) -> Answer:
+        """Bring the contents and say that all of them are there."""
+        sealed = {
+            "encryptedMetadata": self.door.seal(b'{"contentStructure": {}}'),
+            "encryptedData": self.door.seal(b"{}"),
+        }
+        answer = put(self.door.subscriber, f"/submission-api/v2/submissions/{begun['submissionId']}", sealed)
+        assert answer.status == 200, answer.body
+        return self.complete(begun)
+
+    def complete(self, begun: dict[str, Any], client: Any = None) -> Answer:
+        target = f"/hub/v1/cases/{self.case_id}/forwards/{begun['submissionId']}"
+        return put(client or self.door.subscriber, target, {"state": "complete"})
+
+    def forwarded(self, **more: Any) -> dict[str, Any]:
+        begun = self.ask(**more)
+        assert begun.status == 201, begun.body
+        assert self.whole(begun.json).status == 204
+        return begun.json
+
+    def moved(self, begun: dict[str, Any]) -> None:
+        """Speak from the new case on."""
+        self.case_id, self.submission_id = begun["caseId"], begun["submissionId"]
+
+    def events(self, case_id: str) -> list[EventKind]:
+        found = self.door.hub.store.event_log.events(case_id, limit=50)
+        return [event.kind for event in found.items]
+
+
+@pytest.fixture
+def house(door: Door) -> House:
+    return House(door)
+
+
+def test_the_rules_say_who_is_next_and_nothing_is_stored(house: House):
+    answer = house.ask(check=True)
+    assert answer.status == 200, answer.body
+    assert ("Wiesbaden" in answer.json["name"], answer.json["ars"]) == (True, WIESBADEN)
+    assert house.door.hub.store.forwardings.out_of(house.case_id, complete=False) == []
+
+
+def test_both_logs_name_each_other_and_no_client_of_fit_connect_sees_it(house: House):
+    begun = house.forwarded()
+    assert house.events(house.case_id)[-1] is EventKind.FORWARDED_TO
+    new = house.events(begun["caseId"])
+    assert new == [EventKind.CREATE, EventKind.FORWARDED_FROM, EventKind.SUBMIT]
+    for case_id in (house.case_id, begun["caseId"]):
+        log = house.door.sender.get(f"/v2/cases/{case_id}/events")
+        assert log.status == 200, log.body
+        assert set(kinds(log.json["eventLog"])) <= {"create-submission", "submit-submission", "notify-submission"}
+    report = house.door.hub.notary.verify([house.case_id, begun["caseId"]])
+    assert (report.cases, report.findings) == (2, ())
+
+
+def test_the_time_of_receipt_and_the_receipt_travel(house: House):
+    begun = house.ask().json
+    claims = verify_receipt(begun["receipt"], house.door.hub.keys.hub_jwks())
+    assert claims["sub"] == f"submission:{house.submission_id}"
+    assert begun["receivedAt"] == claims["acceptedAt"] == house.applied.claims["acceptedAt"]
+
+
+def test_the_receipt_of_the_new_submission_covers_where_it_came_from(house: House):
+    begun, hub = house.forwarded(), house.door.hub
+    submission = hub.store.submissions.message(begun["submissionId"]).submission()
+    evidence = hub.evidences.of(submission, receipt=None, destination="Wiesbaden", now=house.door.clock())
+    parts = {
+        name: ReceivedPart(tag=part.tag, sha512=part.sha512, size=part.size)
+        for name, part in submission.contents.parts()
+    }
+    received = Received(
+        submission_id=submission.submission_id,
+        case_id=submission.case_id,
+        destination_id=submission.destination_id,
+        service=BAUEN,
+        parts=parts,
+    )
+    require_proof(
+        evidence, received, jwks=hub.keys.hub_jwks(), issuers=frozenset({hub.base_url}), now=house.door.clock()
+    )
+    said = [next(iter(orjson.loads(each)["claims"]["events"].items())) for each in evidence.entries]
+    came = next(payload for uri, payload in said if uri.endswith(":forwarded-from"))
+    assert (came["caseId"], came["receivedAt"]) == (house.case_id, house.applied.claims["acceptedAt"])
+
+
+def test_the_sender_is_told_and_follows_the_new_case_as_its_own(house: House):
+    begun, sender = house.forwarded(), house.door.sender
+    seen = sender.get(f"/hub/v1/applications/{house.submission_id}").json
+    assert (seen["forwardedTo"]["caseId"], "Wiesbaden" in seen["forwardedTo"]["name"]) == (begun["caseId"], True)
+    assert seen["history"][-1]["step"] == "forwarded-to-submission"
+    new = sender.get(f"/hub/v1/applications/{begun['submissionId']}")
+    assert (new.status, new.json["forwardedFrom"]["caseId"]) == (200, house.case_id)
+    assert [each["submissionId"] for each in sender.get(f"/hub/v1/cases/{begun['caseId']}").json["submissions"]] == [
+        begun["submissionId"]
+    ]
+    links = sender.get(f"/hub/v1/cases/{begun['caseId']}/links").json
+    assert links["cameFrom"]["submissionId"] == house.submission_id
+
+
+def test_until_all_of_it_is_there_nothing_is_said_and_the_sender_cannot_write_it(house: House):
+    begun = house.ask().json
+    assert house.complete(begun).status == 409
+    sealed = {"encryptedMetadata": house.door.seal(b"{}"), "encryptedData": house.door.seal(b"{}")}
+    assert put(house.door.sender, f"/submission-api/v2/submissions/{begun['submissionId']}", sealed).status == 403
+    assert EventKind.FORWARDED_TO not in house.events(house.case_id)
+    assert house.door.sender.get(f"/hub/v1/applications/{begun['submissionId']}").status == 404
+
+
+def test_the_same_request_again_is_the_case_that_there_is(house: House):
+    request_id = str(uuid4())
+    first, again = house.ask(requestId=request_id), house.ask(requestId=request_id)
+    assert first.json == again.json
+    assert house.whole(first.json).status == house.complete(first.json).status == 204
+    later = house.ask(requestId=request_id)
+    assert (later.status, later.json["state"]) == (201, State.SUBMITTED)
+    assert house.events(house.case_id).count(EventKind.FORWARDED_TO) == 1
+    other = house.ask(requestId=request_id, reason="other")
+    assert slug(other) == (409, "idempotency-conflict")
+
+
+def slug(answer: Answer) -> tuple[int, str]:
+    return answer.status, answer.json["type"].rpartition("/")[2].rpartition(":")[2]
+
+
+def test_to_oneself_or_back_or_twice_is_refused(house: House):
+    assert slug(house.ask(ars=TAUNUSSTEIN)) == (409, "forward-to-oneself")
+    begun = house.forwarded()
+    assert slug(house.ask()) == (409, "forwarded-already")
+    house.moved(begun)
+    assert slug(house.ask(ars=TAUNUSSTEIN)) == (409, "forward-loop")
+
+
+def test_a_chain_ends(house: House, monkeypatch: pytest.MonkeyPatch):
+    assert MOST_FORWARDS == 5
+    monkeypatch.setattr("hub.fit_connect.forwarding.MOST_FORWARDS", 1)
+    house.moved(house.forwarded())
+    assert slug(house.ask(ars="064120000000")) == (409, "forward-chain-too-long")
+
+
+def test_what_the_next_authority_cannot_take_is_refused(house: House):
+    parties = house.door.hub.store.parties
+    there = parties.destination(house.ask(check=True).json["destinationId"])
+    now = house.door.clock()
+    for change, expected in (
+        ({"status": "inactive"}, "forward-destination-closed"),
+        ({"encryption_kid": "nobody-has-it"}, "forward-without-key"),
+        ({"services": ()}, "forward-service-not-offered"),
+    ):
+        parties.replace_destination(replace(there, updated_at=now, **change))
+        house.door.hub.directory.forget(there.destination_id)
+        assert slug(house.ask()) == (409, expected)
+    parties.replace_destination(there)
+    house.door.hub.directory.forget(there.destination_id)
+    assert slug(house.ask(ars="011111111111")) == (422, "no-route")
+
+
+def test_a_stranger_hands_nothing_on(house: House):
+    stranger = house.door.another(ClientKind.SUBSCRIBER)
+    assert slug(house.ask(client=stranger)) == (403, "forbidden")
+    assert house.ask(client=house.door.sender).status == 403
+    begun = house.ask().json
+    assert house.complete(begun, client=stranger).status == 404
+    assert stranger.get(f"/hub/v1/cases/{house.case_id}/links").status == 403
+
+
+def test_what_is_deleted_is_not_handed_on(own_door: Door):
+    house = House(own_door)
+    store = own_door.hub.store
+    event = own_door.hub.store.event_log.events(house.case_id).items[0]
+    assert event.kind is EventKind.CREATE
+    store.event_log.append(
+        event.case_id,
+        event.subject_id,
+        lambda _head, _state: (
+            replace(event, seq=0, jti=uuid4(), kind=EventKind.ACCEPT),
+            replace(event, seq=0, jti=uuid4(), kind=EventKind.DELETE),
+        ),
+    )
+    assert slug(house.ask()) == (409, "forward-after-deletion")
+
+
+def test_an_area_that_is_dissolved_leads_to_its_successor(house: House):
+    gazetteer, today = house.door.hub.gazetteer, house.door.clock().date()
+    gone = next(
+        each
+        for each in gazetteer
+        if each.valid_until is not None
+        and gazetteer.successor(each.area, today) is not None
+        and each.area.ars[:2] == "06"
+    )
+    heir = gazetteer.successor(gone.area, today)
+    answer = house.ask(ars=gone.area.ars, check=True)
+    assert (answer.status, answer.json["ars"]) == (200, heir.area.ars), answer.body
+
+
+def test_the_receipt_is_signed_once_for_the_sealed_door_too(own_door: Door):
+    sent, house = own_door.send(b"%PDF"), House(own_door)
+    answer = house.ask(case_id=sent.case_id, submissionId=sent.submission_id, ars=TAUNUSSTEIN)
+    assert answer.status == 201, answer.body
+    assert claims_of(answer.json["receipt"])["sub"] == f"submission:{sent.submission_id}"
+    assert read(own_door.log(sent)[0])[1]["sub"] == f"submission:{sent.submission_id}"
