@@ -26,7 +26,8 @@ from hub.validation.importing import import_standard
 from hub.validation.report import Check, Limits
 from hub.validation.schematron.saxon import installed
 from hub.validation.xml.documents import in_own_thread, notice, read_xml, stream
-from hub.validation.xml.walk import Met, PlaceListener
+from hub.validation.xml.met import Met
+from hub.validation.xml.walk import PlaceListener
 from hub.validation.xml.xsd import CHOOSES_TYPE, XsdSchema
 
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from hub.validation.xml.content import Model, ModelMaker, in_order, is_counted
 from hub.validation.xml.declarations import XS, Declarations, DeclaredPart, Locate, Tree
 from hub.validation.xml.places import (
     ID,
@@ -20,7 +21,7 @@ from hub.validation.xml.places import (
     LAX,
     SKIP,
 )
-from hub.validation.xml.values import INTEGERS, ValueKind
+from hub.validation.xml.values import INTEGERS, MOMENTS, ValueKind
 
 _PARTICLES = frozenset((f"{XS}sequence", f"{XS}choice", f"{XS}all"))
 _FACETS = frozenset(
@@ -30,6 +31,9 @@ _FACETS = frozenset(
         *("minInclusive", "maxInclusive", "minExclusive", "maxExclusive"),
     )
 )
+_BOUNDS = tuple(f"{XS}{name}" for name in ("minInclusive", "maxInclusive", "minExclusive", "maxExclusive"))
+#: Types of which some values cannot be compared (part 2, 3.2.4 and 3.2.7.4): libxml2 takes these for within bounds.
+_MISORDERED = MOMENTS | {"double", "float"}
 _STRINGS = {"string": "preserve", "normalizedString": "replace"}
 _LISTS = {"IDREFS": "IDREF", "NMTOKENS": "NMTOKEN", "ENTITIES": "ENTITY"}
 _PRIMITIVES = frozenset(
@@ -108,6 +112,8 @@ class Complex:
 
     ``loose`` says how it treats those that it lets in without a declaration (LAX, SKIP or empty), ``lets_in`` of which
     namespaces they are, ``attribute_wildcard`` how one of attributes treats these (strict, LAX, SKIP or empty).
+    ``counted`` says that libxml2 may count its content wrongly, ``content`` gives the model of that (None where a group
+    ``all`` stands in it).
     """
 
     attributes: dict[str, Use] = field(default_factory=dict)
@@ -119,6 +125,8 @@ class Complex:
     simple: Simple | None = None
     mixed: bool = False
     base: Simple | Complex | None = None
+    counted: bool = False
+    content: Callable[[], Model | None] = lambda: None
 
 
 class Components(Declarations):
@@ -222,13 +230,23 @@ class Components(Declarations):
         kind = base.kind
         space = next((facet.get("value") for facet in node.iterchildren(f"{XS}whiteSpace")), kind.space)
         facets = {child.tag for child in node.iterchildren(f"{XS}*")} & _FACETS
-        made = ValueKind(name=kind.name, space=str(space), parts=kind.parts, faceted=kind.faceted or bool(facets))
+        bounds = dict(kind.bounds)
+        if kind.name in _MISORDERED:
+            bounds |= {facet.tag.removeprefix(XS): facet.get("value", "") for facet in node.iterchildren(*_BOUNDS)}
+        made = ValueKind(
+            name=kind.name,
+            space=str(space),
+            parts=kind.parts,
+            faceted=kind.faceted or bool(facets),
+            bounds=tuple(bounds.items()),
+        )
         return Simple(made, base.identifier, base.enumerated or f"{XS}enumeration" in facets)
 
     def _complex(self, node: Any, part: DeclaredPart) -> Complex:
         made = Complex(mixed=node.get("mixed") in ("true", "1"), base=self.anything)
         content = next(node.iterchildren(f"{XS}simpleContent", f"{XS}complexContent"), None)
         if content is None:
+            made.content = lambda: self._content(node, part)
             self._fill(made, node, part)
             return made
         derivation = next(content.iterchildren(f"{XS}extension", f"{XS}restriction"), None)
@@ -244,9 +262,24 @@ class Components(Declarations):
         elif derivation.tag == f"{XS}extension" and isinstance(base, Complex):
             made.children, made.open, made.loose = dict(base.children), base.open, base.loose
             made.lets_in, made.attribute_wildcard = base.lets_in, base.attribute_wildcard
+            made.counted = base.counted
             made.mixed = made.mixed or (base.mixed and base is not self.anything)
+        extended = base if derivation.tag == f"{XS}extension" and isinstance(base, Complex) else None
+        made.content = lambda: self._content(derivation, part, extended)
         self._fill(made, derivation, part)
         return made
+
+    def _content(self, node: Any, part: DeclaredPart, extended: Complex | None = None) -> Model | None:
+        """Return the model of what stands in a node, after that of the type which it extends."""
+        maker = ModelMaker(self)
+        models = [] if extended is None else [extended.content()]
+        models += [maker.of(child, part) for child in node.iterchildren(f"{XS}group", *_PARTICLES)]
+        known = [model for model in models if model is not None]
+        return in_order(known) if len(known) == len(models) else None
+
+    def tags(self, node: Any, part: DeclaredPart) -> Iterable[str]:
+        """Return the tags that an element of a content stands for."""
+        return (declared.tag for declared in self._declared(node, part))
 
     def _simple_content(self, base: Simple | Complex, derivation: Any, part: DeclaredPart) -> Simple:
         simple = base if isinstance(base, Simple) else base.simple or _STRING
@@ -294,6 +327,7 @@ class Components(Declarations):
     def _fill_content(self, made: Complex, node: Any, part: DeclaredPart) -> None:
         if node.get("maxOccurs", "").strip() == "0":
             return
+        made.counted = made.counted or is_counted(node)
         if node.tag == f"{XS}element":
             for declared in self._declared(node, part):
                 made.children.setdefault(declared.tag, declared)
@@ -357,7 +391,8 @@ class Components(Declarations):
 def _builtin(name: str) -> Simple:
     if name in _LISTS:
         item = ValueKind(name="string")
-        return Simple(ValueKind(name="list", parts=(item,)), IDREFS if name == IDREFS else None)
+        kind = ValueKind(name="list", parts=(item,), bounds=(("minLength", "1"),))
+        return Simple(kind, IDREFS if name == IDREFS else None)
     if name in _PRIMITIVES or name in INTEGERS:
         return Simple(ValueKind(name=name))
     space = _STRINGS.get(name, "preserve" if name == "anySimpleType" else "collapse")

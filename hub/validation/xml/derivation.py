@@ -14,6 +14,7 @@ from hub.validation.xml.places import (
     LIST_URI,
     LIST_VERSION,
     LOOKED_AT,
+    NUMBER,
     SKIP,
     Coded,
     Fixed,
@@ -22,7 +23,7 @@ from hub.validation.xml.places import (
     PlaceType,
     Wild,
 )
-from hub.validation.xml.values import ValueKind
+from hub.validation.xml.values import INTEGERS, ValueKind
 
 
 def derive_tables(files: Iterable[str], tree: Tree, locate: Locate, *, whole: bool = False) -> PlaceTables:
@@ -39,7 +40,7 @@ def derive_tables(files: Iterable[str], tree: Tree, locate: Locate, *, whole: bo
 
 def derive_table(components: Components, *, whole: bool = False) -> PlaceTable:
     """Return the table for documents of a schema."""
-    derivation = _Derivation(components.attributes())
+    derivation = _Derivation(components.attributes(), keyed=components.keyed)
     roots = {declared.tag: derivation.key_of(declared) for declared in components.elements()}
     named = {name: derivation.key_of_type(kind) for name, kind in components.types()}
     if whole:
@@ -50,8 +51,9 @@ def derive_table(components: Components, *, whole: bool = False) -> PlaceTable:
 class _Derivation:
     """States of a walk: a type, and what an element of that type is fixed to."""
 
-    def __init__(self, attributes: Mapping[str, Use]) -> None:
+    def __init__(self, attributes: Mapping[str, Use], *, keyed: bool) -> None:
         self._attributes = attributes
+        self._keyed = keyed
         self._keys: dict[tuple[int, str | None], str] = {}
         self._states: list[tuple[Simple | Complex, str | None]] = []
         self._named: list[tuple[str, Complex]] = []
@@ -129,20 +131,28 @@ class _Derivation:
 
     def _place(self, kind: Simple | Complex, fixed: str | None) -> PlaceType:
         if isinstance(kind, Simple):
-            return PlaceType(text=kind.identifier, form=_form_of(kind.kind), fixed=_fixed(fixed, kind.kind))
+            return PlaceType(
+                text=kind.identifier,
+                form=self._form_of(kind.kind),
+                fixed=_fixed(fixed, kind.kind),
+                value=_value_of(kind.kind),
+            )
         simple = kind.simple
         value = simple.kind if simple is not None else _TEXT
         judged = kind.attribute_wildcard not in ("", SKIP)
         uses = {**self._attributes, **kind.attributes} if judged else kind.attributes
         return PlaceType(
             text=simple.identifier if simple is not None else None,
-            form=_form_of(simple.kind) if simple is not None else None,
+            form=self._form_of(simple.kind) if simple is not None else None,
             fixed=_fixed(fixed, value, mixed=simple is None),
             coded=_coded(kind),
             open=kind.open,
             wild=_wild(kind),
+            content=kind.content() if kind.counted else None,
+            value=_value_of(simple.kind) if simple is not None else None,
+            values={name: use.type.kind for name, use in uses.items() if use.type.kind.misjudged},
             attributes={name: use.type.identifier for name, use in uses.items() if use.type.identifier},
-            forms={name: form for name, use in uses.items() if (form := _form_of(use.type.kind))},
+            forms={name: form for name, use in uses.items() if (form := self._form_of(use.type.kind))},
             fixed_attributes={
                 name: Fixed(value=use.fixed_here, kind=use.type.kind)
                 for name, use in kind.attributes.items()
@@ -150,6 +160,13 @@ class _Derivation:
             },
             children={tag: self._keys[_state(child.type(), child.fixed)] for tag, child in kind.children.items()},
         )
+
+    def _form_of(self, kind: ValueKind) -> str | None:
+        if self._keyed and (kind.name == NUMBER or kind.name in INTEGERS):
+            return NUMBER
+        if kind.name == "list" and kind.parts[0].name in FORMS:
+            return f"{kind.parts[0].name}*"
+        return kind.name if kind.name in FORMS else None
 
 
 _TEXT = ValueKind(name="string", space="preserve")
@@ -172,10 +189,8 @@ def _state(kind: Simple | Complex, fixed: str | None) -> tuple[int, str | None]:
     return id(kind), fixed
 
 
-def _form_of(kind: ValueKind) -> str | None:
-    if kind.name == "list" and kind.parts[0].name in FORMS:
-        return f"{kind.parts[0].name}*"
-    return kind.name if kind.name in FORMS else None
+def _value_of(kind: ValueKind) -> ValueKind | None:
+    return kind if kind.misjudged else None
 
 
 def _fixed(value: str | None, kind: ValueKind, *, mixed: bool = False) -> Fixed | None:

@@ -17,19 +17,22 @@ from dataclasses import dataclass, field, fields
 from enum import Enum, auto
 from typing import Any
 
+from hub.validation.xml.content import Model, model_from_json
 from hub.validation.xml.values import MOMENTS, ValueKind
 
 ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 XSI_TYPE = f"{XSI}type"
 #: Of the table as it is stored; one that an earlier release stored is derived anew.
-FORMAT = 3
+FORMAT = 4
 LIST_URI, LIST_VERSION, CODE = "listURI", "listVersionID", "code"
 #: How wildcards treat what they let in (part 1, 3.10.1): by a declaration where there is one, by none.
 LAX, SKIP = "lax", "skip"
 #: Primitive types of which libxml2 takes spellings that are none, or not every one.
 FORMS = frozenset({"base64Binary", "double", "float", "duration"}) | MOMENTS
 #: Built-in types by which a document can make any place one that is looked at: it chooses them by xsi:type.
+#: What is looked at besides where keys are compared: -0 and 0 are one number.
+NUMBER = "decimal"
 LOOKED_AT = FORMS | {ID, IDREF, IDREFS}
 
 
@@ -110,7 +113,8 @@ class PlaceType:
 
     ``open`` says that a wildcard lets any global element in, ``wild`` that some let in what nothing judges. ``form`` and
     ``forms`` name spellings to be looked at (:func:`hub.validation.xml.values.is_spelt`), ``fixed`` and ``fixed_attributes``
-    values to be compared.
+    values to be compared, ``value`` and ``values`` types whose values are judged anew. ``content`` is the model of what stands
+    in it, where libxml2 may count that wrongly.
     """
 
     text: str | None = None
@@ -119,16 +123,20 @@ class PlaceType:
     fixed: Fixed | None = None
     coded: Coded | None = None
     wild: Wild | None = None
+    content: Model | None = None
+    value: ValueKind | None = None
     attributes: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
     fixed_attributes: Mapping[str, Fixed] = field(default_factory=dict)
+    values: Mapping[str, ValueKind] = field(default_factory=dict)
     children: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def matters(self) -> bool:
         """Whether the type itself has anything to look at."""
-        own = self.text, self.form, self.fixed, self.coded, self.wild
-        return any(each is not None for each in own) or bool(self.attributes or self.forms or self.fixed_attributes)
+        own = self.text, self.form, self.fixed, self.coded, self.wild, self.content, self.value
+        of_attributes = self.attributes, self.forms, self.fixed_attributes, self.values
+        return any(each is not None for each in own) or any(of_attributes)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values, empty parts left out."""
@@ -139,6 +147,7 @@ class PlaceType:
     def from_json(cls, document: Mapping[str, Any]) -> PlaceType:
         """Read it as :meth:`as_json` writes it."""
         fixed, coded, wild = document.get("fixed"), document.get("coded"), document.get("wild")
+        content, value = document.get("content"), document.get("value")
         return cls(
             text=document.get("text"),
             open=bool(document.get("open", False)),
@@ -146,6 +155,9 @@ class PlaceType:
             fixed=None if fixed is None else Fixed.from_json(fixed),
             coded=None if coded is None else Coded(uri=coded[0], version=coded[1], enumerated=bool(coded[2])),
             wild=None if wild is None else Wild.from_json(wild),
+            content=None if content is None else model_from_json(content),
+            value=None if value is None else ValueKind.from_json(value),
+            values={name: ValueKind.from_json(each) for name, each in document.get("values", {}).items()},
             attributes=dict(document.get("attributes", {})),
             forms=dict(document.get("forms", {})),
             fixed_attributes={
@@ -158,7 +170,7 @@ class PlaceType:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _plain(each) for name, each in sorted(value.items())}
-    return value.as_json() if isinstance(value, Fixed | Coded | Wild) else value
+    return value.as_json() if isinstance(value, Fixed | Coded | Wild | ValueKind) else value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

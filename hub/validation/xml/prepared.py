@@ -45,6 +45,9 @@ _COUNT = re.compile(r"\{([0-9]+)(,?)([0-9]*)\}")
 #: Characters that the copies of one atom may take in the place of a count.
 _LONGEST = 4000
 _SHOWN = 120
+#: What may occur in content, and what shows that something may not.
+_PARTICLES = tuple(f"{_XS}{name}" for name in ("element", "any", "group", "sequence", "choice", "all"))
+_NEVER = re.compile(rb"""maxOccurs\s*=\s*["']\s*0""")
 _REFERENCES = re.compile(rb"<(?:[\w.-]+:)?(import|include|redefine)\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""\b(namespace|schemaLocation)\s*=\s*("[^"]*"|'[^']*')""")
 
@@ -348,7 +351,8 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
     Raises:
         ConfigurationError: A pattern names a block or a category that is unknown.
     """
-    if b"pattern" not in content and moved is None:
+    holds_never = _NEVER.search(content) is not None
+    if b"pattern" not in content and moved is None and not holds_never:
         return content
     root = _parsed(content)
     changed = False
@@ -361,6 +365,10 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
         if new != pattern:
             node.set("value", new)
             changed = True
+    for node in list(root.iter(*_PARTICLES)) if holds_never else ():
+        if (node.get("minOccurs") or "").strip() == (node.get("maxOccurs") or "").strip() == "0":
+            _leave_out(node)
+            changed = True
     for node in root.iterchildren(f"{_XS}import") if moved is not None else ():
         assert moved is not None  # noqa: S101  # There would be no node.
         if (address := moved(node)) is not None:
@@ -368,6 +376,14 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
             changed = True
     # Lines stay where they were: the compiler names them.
     return etree.tostring(root) if changed else content
+
+
+def _leave_out(node: Any) -> None:
+    """Take out a particle that may not occur: it is none (part 1, 3.9.1), and libxml2 lets it occur once."""
+    lines = etree.tostring(node, with_tail=False).count(b"\n")
+    left = etree.Comment("\n" * lines)
+    left.tail = node.tail
+    node.getparent().replace(node, left)
 
 
 def _unknown(name: str, pattern: str, error: PatternError) -> ConfigurationError:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hub.validation.report import Violation, text_of
+from hub.validation.xml.met import Overlooked
 from hub.validation.xml.patterns import is_din_91379, offence
 from hub.validation.xml.places import PlaceTable
 from hub.validation.xml.prepared import rewritten
 from hub.validation.xml.values import equal
-from hub.validation.xml.walk import Overlooked
 
 #: libxml2's name of a complaint (without ``SCHEMAV_``) -> rule.
 _RULES = {

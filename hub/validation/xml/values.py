@@ -10,10 +10,11 @@ import base64
 import binascii
 import re
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 #: White space as XML Schema knows it; no other blank counts.
 SPACES = " \t\r\n"
@@ -53,25 +54,39 @@ class ValueKind:
     """What a simple type makes of a text: ``name`` is a primitive or integer type, ``list`` or ``union``.
 
     ``space`` is the facet whiteSpace; ``parts`` are the item type of a list or the member types of a union. ``faceted`` says
-    that facets of its own decide whether a text belongs to it.
+    that facets of its own decide whether a text belongs to it; ``bounds`` are those of them, by name, that libxml2 misjudges.
     """
 
     name: str
     space: str = "collapse"
     parts: tuple[ValueKind, ...] = ()
     faceted: bool = False
+    bounds: tuple[tuple[str, str], ...] = ()
 
     def as_json(self) -> list[Any]:
         """Return it as plain values."""
-        return [self.name, self.space, self.faceted, *(part.as_json() for part in self.parts)]
+        return [self.name, self.space, self.faceted, list(self.bounds), *(part.as_json() for part in self.parts)]
 
     @classmethod
     def from_json(cls, document: list[Any]) -> ValueKind:
         """Read it as :meth:`as_json` writes it."""
-        name, space, faceted, *parts = document
+        name, space, faceted, bounds, *parts = document
         return cls(
-            name=str(name), space=str(space), faceted=bool(faceted), parts=tuple(cls.from_json(part) for part in parts)
+            name=str(name),
+            space=str(space),
+            faceted=bool(faceted),
+            parts=tuple(cls.from_json(part) for part in parts),
+            bounds=tuple((str(facet), str(value)) for facet, value in bounds),
         )
+
+    @property
+    def misjudged(self) -> bool:
+        """Whether libxml2 takes texts for values that are none: beyond bounds, in a union, in a list that may not be empty."""
+        if self.bounds:
+            return True
+        if self.name == "union":
+            return any(part.misjudged or part.name in _SPELLINGS for part in self.parts)
+        return self.name == "list" and self.parts[0].misjudged
 
 
 def spaced(text: str, space: str) -> str:
@@ -87,6 +102,115 @@ def equal(kind: ValueKind, one: str, other: str) -> bool | None:
         return True if spaced(one, kind.space) == spaced(other, kind.space) else None
     value = _value(kind, one)
     return value is not None and value == _value(kind, other)
+
+
+class Breach(NamedTuple):
+    """Why a text is no value of its type: the rule, and what the schema expects."""
+
+    rule: str
+    expected: str | None
+
+
+#: Facets that bound values from below, and all with what they say of an order; NaN and what cannot be compared keep none.
+_MINIMA = frozenset({"minInclusive", "minExclusive"})
+_ORDERS: Mapping[str, Callable[[int], bool]] = {
+    "minInclusive": lambda order: order >= 0,
+    "minExclusive": lambda order: order > 0,
+    "maxInclusive": lambda order: order <= 0,
+    "maxExclusive": lambda order: order < 0,
+}
+
+
+def breach(kind: ValueKind, text: str) -> Breach | None:
+    """Return why a text that libxml2 takes is no value of a type, None if it is one or libxml2 is right to say."""
+    if kind.name == "list":
+        words = text.split()
+        if not words and kind.bounds:
+            return Breach("xml.min-length", kind.bounds[0][1])
+        return next((found for word in words if (found := breach(kind.parts[0], word))), None)
+    if kind.name == "union":
+        spaced_text = spaced(text, kind.space)
+        return Breach("xml.datatype", None) if all(_fits(part, spaced_text) is False for part in kind.parts) else None
+    value = _value(kind, text)
+    for facet, bound in kind.bounds if value is not None else ():
+        order = _order(kind, value, _value(kind, bound))
+        if order is None or not _ORDERS[facet](order):
+            return Breach("xml.minimum" if facet in _MINIMA else "xml.maximum", bound)
+    return None
+
+
+def _fits(kind: ValueKind, text: str) -> bool | None:
+    """Whether a text belongs to a member of a union; None where facets say so that are not read here."""
+    if kind.name == "union":
+        found = [_fits(part, text) for part in kind.parts]
+        return True if True in found else None if None in found else False
+    if breach(kind, text) is not None:
+        return False
+    parts = [_fits(kind.parts[0], word) for word in text.split()] if kind.name == "list" else [_is_value(kind, text)]
+    if False in parts:
+        return False
+    return None if kind.faceted or None in parts else True
+
+
+def _is_value(kind: ValueKind, text: str) -> bool | None:
+    if kind.name not in _MAKERS:
+        return True if kind.name == "string" and not kind.faceted else None
+    if _value(kind, text) is None:
+        return False
+    # The days of a month, and how large numbers may be, are not looked at.
+    return None if kind.name in MOMENTS or kind.name in INTEGERS else True
+
+
+def _order(kind: ValueKind, one: Hashable, other: Hashable) -> int | None:
+    """Return how two values of a number or a moment stand to each other; None where that is not said (part 2, 3.2.7.4)."""
+    if not (isinstance(one, tuple) and isinstance(other, tuple)):
+        return None
+    first, second = one[1], other[1]
+    if kind.name not in MOMENTS:
+        if "NaN" in (first, second):
+            return 0 if first == second else None
+        return int(first > second) - int(first < second)
+    (zone, minutes, seconds), (other_zone, other_minutes, other_seconds) = first, second
+    one, other = (minutes, seconds), (other_minutes, other_seconds)
+    order = int(one > other) - int(one < other)
+    if zone == other_zone or abs(minutes - other_minutes) > _FURTHEST:
+        return order
+    # Exactly fourteen hours apart the seconds decide.
+    apart = (minutes - other_minutes, seconds - other_seconds)
+    far = apart > (_FURTHEST, 0) or apart < (-_FURTHEST, 0)
+    return order if far else None
+
+
+#: Minutes by which a moment without a zone may lie elsewhere than one with a zone.
+_FURTHEST = 14 * 60
+
+
+def usual_moment(form: str, text: str) -> str:
+    """Return a time or date with time in the spelling that libxml2 compares rightly: no hour 24, times in UTC."""
+    match = _FORMS[form].fullmatch(text) if form in _WITH_HOURS else None
+    if match is None:
+        return text
+    parts, zone = match.groupdict(), match[match.lastindex or 0] if match.lastindex == _FORMS[form].groups else ""
+    minutes = 60 * int(parts["hour"]) + int(parts["minute"])
+    seconds = Decimal(parts["second"])
+    far = bool(zone) and (abs(_offset(zone)) > _FURTHEST or int(zone[4:6] or 0) >= _HOUR)
+    if minutes > _DAY or (minutes == _DAY and seconds) or int(parts["minute"]) >= _HOUR or seconds >= _HOUR or far:
+        return text
+    if form == "time":
+        minutes -= _offset(zone) if zone else 0
+        minutes %= 1440
+        return f"{minutes // 60:02}:{minutes % 60:02}:{parts['second']}{'Z' if zone else ''}"
+    if minutes < _DAY or not 0 < int(parts["year"]) < _LAST_YEAR:
+        return text
+    try:
+        day = date(int(parts["year"]), int(parts["month"]), int(parts["day"])) + timedelta(days=1)
+    except ValueError:
+        return text
+    return f"{day.isoformat()}T00:00:{parts['second']}{zone}"
+
+
+_WITH_HOURS = frozenset({"time", "dateTime"})
+_DAY, _HOUR, _LAST_YEAR = 1440, 60, 9999
 
 
 def is_spelt(form: str, text: str) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from lxml import etree
 
 from hub.validation.xml.documents import ElementListener, XmlDocument, is_plain, notice
+from hub.validation.xml.met import NUMBERS, Met
 from hub.validation.xml.places import (
     CODE,
     ID,
@@ -24,24 +24,28 @@ from hub.validation.xml.places import (
     LIST_URI,
     LIST_VERSION,
     LOOKED_AT,
+    NUMBER,
     XSI,
     XSI_TYPE,
     Coded,
     Fate,
-    Fixed,
     PlaceTable,
     PlaceType,
     Wild,
     chosen_type,
     expanded,
 )
-from hub.validation.xml.values import MOMENTS, SPACES, equal, is_negative_zero, is_spelt
+from hub.validation.xml.values import (
+    MOMENTS,
+    ValueKind,
+    breach,
+    is_negative_zero,
+    is_spelt,
+    usual_moment,
+)
 
 #: How many of the given words are ids of the document.
 _FOUND = etree.XPath("count(id($words))")
-#: How zero is spelt where its sign is left out.
-ZERO = "0"
-_NUMBERS = frozenset({"double", "float"})
 #: How values of some types are written as a rule, several of them apart by a character that is none.
 _POSITIVE = re.compile(r"[0-9]++(?:\.[0-9]*+)?+(?:\0[0-9]++(?:\.[0-9]*+)?+)*+")
 _USUAL = {
@@ -50,9 +54,10 @@ _USUAL = {
     ),
     "double": _POSITIVE,
     "float": _POSITIVE,
+    NUMBER: _POSITIVE,
 }
-#: Types whose white space libxml2 does not collapse.
-_NOT_COLLAPSED = MOMENTS | {"duration"}
+#: Types of which libxml2 does not compare every value rightly, where values are compared at all.
+_WITH_HOURS = frozenset({"time", "dateTime"})
 
 
 #: So few names are looked for one by one, which needs no look at what each element found is called.
@@ -77,82 +82,6 @@ class CodedElement(NamedTuple):
         return " ".join(_text(self.code).split())
 
 
-class Overlooked(NamedTuple):
-    """A place that a walk found wrong: the rule, what the schema expects there, element and attribute (None for its text)."""
-
-    rule: str
-    expected: str | None
-    element: Any
-    attribute: str | None
-
-
-class Respelt(NamedTuple):
-    """A value that libxml2 reads right when it is spelt otherwise: where it stands, and how."""
-
-    element: Any
-    attribute: str | None
-    text: str
-
-
-@dataclass(slots=True)
-class Met:
-    """What one walk has met: ids, references with the place each stands at, and what is wrong besides.
-
-    ``same`` counts elements that have their fixed value, spelt otherwise than in the schema. ``respelt`` are times among
-    blanks, which libxml2 refuses, and negative zeros, which it takes for less than zero. ``unjudged`` counts the elements and
-    attributes that no declaration and no type judges (those of the namespace of xsi:type left out).
-    """
-
-    ids: set[str] = field(default_factory=set)
-    repeated: list[Any] = field(default_factory=list)
-    references: list[tuple[str, Any]] = field(default_factory=list)
-    faults: list[Overlooked] = field(default_factory=list)
-    same: int = 0
-    respelt: list[Respelt] = field(default_factory=list)
-    unjudged: int = 0
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether a rule is broken that libxml2 does not know."""
-        return bool(self.faults or self.repeated) or any(True for _ in self.dangling())
-
-    def note(self, kind: str, value: str, place: Any) -> None:
-        """Take down one identifier or reference; whitespace around it is collapsed (XML Schema part 2, 4.3.6)."""
-        words = value.split()
-        if kind == ID:
-            for word in words[:1]:
-                if word in self.ids:
-                    self.repeated.append(place)
-                self.ids.add(word)
-        else:
-            self.references.extend((word, place) for word in words)
-
-    def note_form(self, form: str, value: str, element: Any, attribute: str | None) -> None:
-        """Take down a value whose spelling is none of its type's."""
-        if not is_spelt(form, value):
-            self.faults.append(Overlooked("xml.datatype", f"xs:{form.removesuffix('*')}", element, attribute))
-        elif form in _NUMBERS and is_negative_zero(value):
-            self.respelt.append(Respelt(element, attribute, ZERO))
-        elif form in _NOT_COLLAPSED and value != value.strip(SPACES):
-            self.respelt.append(Respelt(element, attribute, value.strip(SPACES)))
-
-    def note_fixed(self, fixed: Fixed, value: str, element: Any, attribute: str | None) -> None:
-        """Take down an attribute that has another value than the fixed one."""
-        if equal(fixed.kind, fixed.value, value) is False:
-            self.faults.append(Overlooked("xml.fixed", fixed.value, element, attribute))
-
-    def note_content(self, fixed: Fixed, text: str, element: Any, *, has_elements: bool) -> None:
-        """Take down an element with a fixed value."""
-        if has_elements:
-            self.faults.append(Overlooked("xml.fixed", fixed.value, element, None))
-        elif text and text != fixed.value and equal(fixed.kind, fixed.value, text):
-            self.same += 1
-
-    def dangling(self) -> Iterable[Any]:
-        """Yield the place of each reference that leads nowhere."""
-        return (place for word, place in self.references if word not in self.ids)
-
-
 class _Kind:
     """A :class:`PlaceType` with its children looked up, for the walk."""
 
@@ -175,7 +104,9 @@ class _Name:
     forms: set[str] = field(default_factory=set)
     attribute_forms: set[tuple[str, str]] = field(default_factory=set)
     fixed: set[tuple[str, str]] = field(default_factory=set)
+    values: set[tuple[str | None, ValueKind]] = field(default_factory=set)
     childless: bool = False
+    counted: bool = False
     #: The names that each type lets in and judges, where it lets in others that nothing judges.
     children: list[frozenset[str]] = field(default_factory=list)
     #: The namespaces that each such type keeps out, but for the elements that it names.
@@ -184,8 +115,8 @@ class _Name:
 
     @property
     def matters(self) -> bool:
-        found = self.references, self.forms, self.attribute_forms, self.fixed, self.children, self.uses
-        return self.identifies or self.refers_by_text or self.childless or any(found)
+        found = self.references, self.forms, self.attribute_forms, self.fixed, self.values, self.children, self.uses
+        return self.identifies or self.refers_by_text or self.childless or self.counted or any(found)
 
 
 class _Quick(NamedTuple):
@@ -197,7 +128,9 @@ class _Quick(NamedTuple):
     forms: tuple[str, ...]
     attributes: tuple[tuple[str, str], ...]
     fixed: tuple[tuple[str, str], ...]
+    values: tuple[tuple[str | None, ValueKind], ...]
     childless: bool
+    counted: bool
     children: frozenset[str] | None
     apart: frozenset[str]
     uses: frozenset[str] | None
@@ -345,6 +278,7 @@ class PlaceListener(ElementListener):
         self._table = table
         self._kinds: list[PlaceType | None] = []
         self._parents: list[bool] = []
+        self._below: list[list[tuple[str, Any]]] = []
         self._prefixes: list[Mapping[Any, str]] = [{}]
         self._text: list[str] = []
         # How deep the stream is in what a wildcard skips.
@@ -358,6 +292,8 @@ class PlaceListener(ElementListener):
         self._prefixes.append({**self._prefixes[-1], **prefixes} if prefixes else self._prefixes[-1])
         if self._parents:
             self._parents[-1] = True
+            if (above := self._kinds[-1]) is not None and above.content is not None:
+                self._below[-1].append((tag, None))
         chosen = attributes.get(XSI_TYPE)
         named = expanded(chosen, self._prefixes[-1]) if chosen else None
         parent = self._kinds[-1] if self._kinds else None
@@ -370,6 +306,7 @@ class PlaceListener(ElementListener):
         kind = self._kind_of(tag, named)
         self._kinds.append(kind)
         self._parents.append(False)
+        self._below.append([])
         self._text.clear()
         if kind is not None:
             _note_attributes(attributes, kind, None, self.met, self._table)
@@ -386,7 +323,10 @@ class PlaceListener(ElementListener):
             return
         kind = self._kinds.pop()
         has_elements = self._parents.pop()
+        below = self._below.pop()
         self._prefixes.pop()
+        if kind is not None and below:
+            self.met.note_children(kind, below, None)
         if kind is not None and _reads_text(kind):
             _note_text("".join(self._text), kind, None, self.met, has_elements=has_elements)
         self._text.clear()
@@ -431,10 +371,14 @@ def _by_name(table: PlaceTable, root: str) -> dict[str, _Quick]:
         name.refers_by_text |= place.text in (IDREF, IDREFS)
         name.references |= {attribute for attribute, held in place.attributes.items() if held != ID}
         # White space that libxml2 does not collapse makes it refuse: no look is needed at what it took.
-        name.forms |= {place.form} - MOMENTS if place.form is not None else set()
-        name.attribute_forms |= {(held, form) for held, form in place.forms.items() if form not in MOMENTS}
+        passed = MOMENTS - _WITH_HOURS if table.keyed else MOMENTS
+        name.forms |= {place.form} - passed if place.form is not None else set()
+        name.attribute_forms |= {(held, form) for held, form in place.forms.items() if form not in passed}
+        name.values |= {(None, place.value)} if place.value is not None else set()
+        name.values |= set(place.values.items())
         name.fixed |= {(attribute, fixed.value) for attribute, fixed in place.fixed_attributes.items()}
         name.childless |= place.fixed is not None and place.fixed.mixed
+        name.counted |= place.content is not None
         if place.wild is not None:
             _note_wild(name, place.wild, table.apart.get(key, frozenset()), table)
     return {
@@ -445,7 +389,9 @@ def _by_name(table: PlaceTable, root: str) -> dict[str, _Quick]:
             tuple(name.forms),
             tuple(name.attribute_forms),
             tuple(name.fixed),
+            tuple(name.values),
             name.childless,
+            name.counted,
             _common(name.children),
             _common(name.apart) or frozenset(),
             _common(name.uses),
@@ -468,20 +414,6 @@ def _common(sets: list[frozenset[str]]) -> frozenset[str] | None:
     return frozenset.intersection(*sets) if sets else None
 
 
-def respelt(tree: Any, places: list[Respelt]) -> Any:
-    """Return a copy of a tree in which values are spelt otherwise; the tree itself where none is."""
-    if not places:
-        return tree
-    copied = deepcopy(tree)
-    twins = dict(zip(tree.iter(), copied.iter(), strict=True))
-    for place in places:
-        if place.attribute is None:
-            twins[place.element].text = place.text
-        else:
-            twins[place.element].set(place.attribute, place.text)
-    return copied
-
-
 def _held(root: Any, document: XmlDocument, look: _Look) -> Iterable[tuple[str, list[Any]]]:
     """Return a document's elements of the names that are looked at, by name: as the parser noticed them, or found now."""
     noticed = document.noticed
@@ -500,9 +432,10 @@ def _held(root: Any, document: XmlDocument, look: _Look) -> Iterable[tuple[str, 
 
 def _is_unsplit(elements: list[Any], name: _Quick) -> bool:
     """Whether the texts that are looked at stand in one piece: a comment or an instruction may split them."""
-    if not name.forms and not name.refers_by_text:
+    judged = bool(name.forms) or any(attribute is None for attribute, _ in name.values)
+    if not judged and not name.refers_by_text:
         return True
-    return all(not len(element) or (not name.forms and isinstance(element[0].tag, str)) for element in elements)
+    return all(not len(element) or (not judged and isinstance(element[0].tag, str)) for element in elements)
 
 
 def _is_plain(elements: list[Any], name: _Quick) -> bool:
@@ -510,12 +443,23 @@ def _is_plain(elements: list[Any], name: _Quick) -> bool:
 
     The texts of the elements themselves are left out.
     """
-    if name.identifies or (name.childless and any(len(element) for element in elements)):
+    if name.identifies or ((name.childless or name.counted) and any(len(element) for element in elements)):
+        return False
+    if not all(_has_values(element, name) for element in elements if name.values):
         return False
     for attribute, form in name.attributes:
         if not _are_surely(form, [value for each in elements if (value := each.get(attribute)) is not None]):
             return False
     return all(element.get(attribute, fixed) == fixed for attribute, fixed in name.fixed for element in elements)
+
+
+def _has_values(element: Any, name: _Quick) -> bool:
+    for attribute, kind in name.values:
+        value = element.get(attribute) if attribute is not None else element.text or ""
+        # An element that has children is of another type of that name.
+        if value is not None and breach(kind, value) is not None:
+            return False
+    return True
 
 
 def _is_judged(elements: list[Any], name: _Quick, root: Any, data: bytes) -> bool:
@@ -549,13 +493,15 @@ def _are_surely(form: str, texts: list[str]) -> bool:
 
 
 def _is_surely(form: str, text: str) -> bool:
-    if form in _NUMBERS and "-" in text and is_negative_zero(text):
+    if form in NUMBERS and "-" in text and is_negative_zero(text):
+        return False
+    if form in _WITH_HOURS and usual_moment(form, text) != text:
         return False
     return is_spelt(form, text)
 
 
 def _reads_text(place: PlaceType) -> bool:
-    return place.text is not None or place.form is not None or place.fixed is not None
+    return any(each is not None for each in (place.text, place.form, place.fixed, place.value))
 
 
 def _own_attributes(names: Iterable[str]) -> int:
@@ -564,6 +510,8 @@ def _own_attributes(names: Iterable[str]) -> int:
 
 def _note_element(element: Any, place: PlaceType, met: Met, table: PlaceTable) -> None:
     _note_attributes(element, place, element, met, table)
+    if place.content is not None and len(element):
+        met.note_children(place, [(child.tag, child) for child in element.iterchildren("*")], element)
     if _reads_text(place):
         has_elements = bool(len(element)) and next(element.iterchildren("*"), None) is not None
         _note_text(_text(element), place, element, met, has_elements=has_elements)
@@ -586,6 +534,10 @@ def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met, 
         value = attributes.get(name)
         if value is not None:
             met.note_form(form, value, element, name)
+    for name, of_value in place.values.items():
+        value = attributes.get(name)
+        if value is not None:
+            met.note_value(of_value, value, element, name)
     for name, fixed in place.fixed_attributes.items():
         value = attributes.get(name)
         if value is not None:
@@ -597,5 +549,7 @@ def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_eleme
         met.note(place.text, text, (element, None))
     if place.form is not None and not has_elements and text:
         met.note_form(place.form, text, element, None)
+    if place.value is not None and not has_elements and text:
+        met.note_value(place.value, text, element, None)
     if place.fixed is not None:
         met.note_content(place.fixed, text, element, has_elements=has_elements)

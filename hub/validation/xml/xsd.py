@@ -22,6 +22,7 @@ from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import Limits, Violation, text_of
 from hub.validation.xml.derivation import derive_tables
 from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
+from hub.validation.xml.met import Met, Overlooked, respelt
 from hub.validation.xml.places import LOOKED_AT, PlaceTable, PlaceTables
 from hub.validation.xml.prepared import GATHERED, Made, Prepared, prepared
 from hub.validation.xml.report import (
@@ -35,7 +36,7 @@ from hub.validation.xml.report import (
     without_same_count,
     without_same_values,
 )
-from hub.validation.xml.walk import ZERO, CodedElement, Met, Overlooked, PlaceListener, PlaceWalk, respelt
+from hub.validation.xml.walk import CodedElement, PlaceListener, PlaceWalk
 
 #: Schema documents carry these addresses while they are compiled, so that relative locations resolve among them.
 BASE = "hub:///"
@@ -205,8 +206,8 @@ class XsdSchema:
         return self._walk_of(data)(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)
 
     def _compares(self, met: Met) -> bool:
-        """Whether keys must be compared anew, because libxml2 takes the negative zero for a value of its own."""
-        return self._walk.table.keyed and any(one.text == ZERO for one in met.respelt)
+        """Whether keys must be compared anew, because libxml2 takes spellings of one value (-0, hour 24) for two."""
+        return self._walk.table.keyed and bool(met.respelt)
 
     def _described(self, tree: Any, met: Met, limits: Limits, *, valid: bool) -> XmlFindings:
         words = self.words()
@@ -549,8 +550,10 @@ _GIVEN_UP = Text(
     "Checking a pattern was given up because it took too long on a long value. Shorten long texts.",
 )
 _KEYS = Text(
-    "Das Dokument ist zu groß, um Schlüssel zu vergleichen, unter denen die negative Null (-0) steht. Schreiben Sie 0.",
-    "The document is too large to compare keys among which the negative zero (-0) stands. Write 0.",
+    "Das Dokument ist zu groß, um Schlüssel zu vergleichen, unter denen ein Wert in ungewöhnlicher Schreibweise steht (-0 oder "
+    "die Stunde 24). Schreiben Sie 0 und 00:00:00.",
+    "The document is too large to compare keys among which a value is spelt in an unusual way (-0, or the hour 24). Write 0 "
+    "and 00:00:00.",
 )
 _NO_PLACES = Text(
     "Das Dokument ist zu groß oder enthält zu viele Verstöße, um jede Stelle zu nennen; die Regeln stehen im Bericht, "

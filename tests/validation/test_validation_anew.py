@@ -1,0 +1,199 @@
+"""Counts in counts, bounds, unions, keys: where libxml2 takes what XML Schema 1.0 refuses, it is judged again.
+
+Content models are compared with regular expressions of Python, which share nothing with libxml2 and with our derivatives.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_validation_places import XS, rules, schema_of
+
+from hub.errors import ConfigurationError, TooLarge
+from hub.validation.report import Limits
+from hub.validation.xml.documents import read_xml
+from hub.validation.xml.places import tables_as_json, tables_from_json
+from hub.validation.xml.xsd import tables_of
+
+COUNTS = st.sampled_from([(1, 1), (0, 1), (0, 2), (1, 2), (2, 2), (2, 3), (0, None), (1, None)])
+#: A model: a letter, or ``sequence``/``choice`` and its parts; with how often it occurs.
+MODELS: st.SearchStrategy[Any] = st.recursive(
+    st.tuples(st.sampled_from("abc"), COUNTS),
+    lambda inner: st.tuples(
+        st.tuples(st.sampled_from(["sequence", "choice"]), st.lists(inner, min_size=1, max_size=3)), COUNTS
+    ),
+    max_leaves=5,
+)
+WHOLE = st.tuples(st.tuples(st.sampled_from(["sequence", "choice"]), st.lists(MODELS, min_size=1, max_size=3)), COUNTS)
+
+
+def as_schema(model: Any) -> str:
+    what, (least, most) = model
+    often = f'minOccurs="{least}" maxOccurs="{"unbounded" if most is None else most}"'
+    if isinstance(what, str):
+        return f'<xs:element name="{what}" {often}/>'
+    kind, parts = what
+    return f"<xs:{kind} {often}>{''.join(map(as_schema, parts))}</xs:{kind}>"
+
+
+def as_pattern(model: Any) -> str:
+    what, (least, most) = model
+    inner = what if isinstance(what, str) else ("|" if what[0] == "choice" else "").join(map(as_pattern, what[1]))
+    return f"(?:{inner}){{{least},{'' if most is None else most}}}"
+
+
+def content(model: str, more: str = "") -> Any:
+    return schema_of(
+        XS.format(f'<xs:element name="r"><xs:complexType>{model}</xs:complexType></xs:element>{more}'), "{urn:b}r"
+    )
+
+
+def document(word: str) -> str:
+    return f'<b:r xmlns:b="urn:b">{"".join(f"<{letter}/>" for letter in word)}</b:r>'
+
+
+@settings(max_examples=40, deadline=None)
+@given(model=WHOLE, words=st.lists(st.text("abc", max_size=9), min_size=1, max_size=12))
+def test_what_is_taken_fits_its_content_model_however_counts_are_nested(model, words):
+    schema = content(as_schema(model))
+    with suppress(ConfigurationError):
+        schema.compile()
+        pattern = re.compile(as_pattern(model))
+        for word in (*words, *(letter * 7 for letter in "abc")):
+            if not schema.check(read_xml(document(word).encode(), Limits()), Limits()).total:
+                assert pattern.fullmatch(word), (as_schema(model), word)
+
+
+NESTED = (
+    '<xs:sequence maxOccurs="2"><xs:choice maxOccurs="2"><xs:element name="a" minOccurs="0" maxOccurs="2"/>'
+    '<xs:element name="b"/></xs:choice><xs:element name="c" minOccurs="0"/></xs:sequence>'
+)
+
+
+def test_a_child_too_many_is_named_where_it_stands_on_trees_and_streams():
+    schema, limits = content(NESTED), Limits()
+    assert [rules(schema, document(word)) for word in ("acbc", "cc", "aaaac")] == [[], [], []]
+    found = schema.check(read_xml(document("ccb").encode(), limits), limits)
+    assert [(one.rule, one.path) for one in found.violations] == [("xml.element-unexpected", "/b:r/b[1]")]
+    streamed = Limits(tree_bytes=0, walk_bytes=0)
+    assert [schema.check(read_xml(document(word).encode(), streamed), streamed).total for word in ("acbc", "ccb")] == [
+        0,
+        1,
+    ]
+    stored = tables_as_json(tables_of(["main.xsd"], schema.source))
+    assert tables_as_json(tables_from_json(stored) or {}) == stored
+
+
+def test_counts_are_read_through_groups_extensions_substitutions_and_wildcards():
+    counted = NESTED.replace('<xs:element name="b"/>', '<xs:element ref="h"/>')
+    more = (
+        f'<xs:group name="G"><xs:sequence>{counted}</xs:sequence></xs:group><xs:element name="h" abstract="true"/>'
+        '<xs:element name="s" substitutionGroup="h"/><xs:complexType name="T"><xs:group ref="G"/></xs:complexType>'
+        '<xs:complexType name="U"><xs:complexContent><xs:extension base="T"><xs:sequence>'
+        '<xs:any namespace="##other" processContents="skip" maxOccurs="2"/></xs:sequence></xs:extension></xs:complexContent>'
+        "</xs:complexType>"
+    )
+    schema = schema_of(XS.format(f'<xs:element name="r" type="U"/>{more}'), "{urn:b}r")
+    taken = [
+        rules(schema, f'<b:r xmlns:b="urn:b" xmlns:o="urn:o">{inner}</b:r>')
+        for inner in ("<a/><b:s/><c/><o:x/>", "<c/><c/><b:s/><o:x/>", "<c/><c/><o:x/>", "<c/><o:x/><o:x/><o:x/>")
+    ]
+    assert taken == [[], ["xml.element-unexpected"], [], ["xml.element-unexpected"]]
+
+
+@pytest.mark.parametrize("group", ["sequence", "choice"])
+def test_what_may_never_occur_does_not_occur(group):
+    """As restrictions of XÖV take optional elements out: libxml2 lets them occur once."""
+    schema = content(
+        f'<xs:{group}><xs:element name="a"/><xs:element name="b" minOccurs="0"\n maxOccurs="0"/></xs:{group}>'
+    )
+    assert rules(schema, document("a")) == []
+    assert [rules(schema, document(word)) for word in ("ab", "b")] != [[], []]
+    assert all(rules(schema, document(word)) for word in ("ab", "b"))
+
+
+def of(kind: str, more: str = "", constraint: str = "") -> Any:
+    return schema_of(
+        XS.format(f"""{more}<xs:element name="r"><xs:complexType><xs:sequence><xs:element name="e" type="{kind}" minOccurs="0"
+        maxOccurs="9"/></xs:sequence><xs:attribute name="a" type="{kind}"/></xs:complexType>{constraint}</xs:element>"""),
+        "{urn:b}r",
+    )
+
+
+def judged(schema: Any, text: str) -> list[str]:
+    """Rules that a text breaks as an element and as an attribute, which are the same."""
+    found = rules(schema, f'<b:r xmlns:b="urn:b"><e>{text}</e></b:r>')
+    assert found == rules(schema, f'<b:r xmlns:b="urn:b" a="{text}"/>')
+    return found
+
+
+@pytest.mark.parametrize(
+    ("base", "facet", "good", "rule", "bad"),
+    [
+        ("date", 'minInclusive value="2026-01-01"', ["2026-01-01", "2026-01-02Z"], "xml.minimum", ["2026-01-01-13:00"]),
+        ("date", 'maxInclusive value="2026-01-01Z"', ["2025-12-30", "2026-01-01Z"], "xml.maximum", ["2026-01-01"]),
+        ("dateTime", 'minExclusive value="2026-01-01T12:00:00Z"', ["2026-01-02T02:00:01"], "xml.minimum",
+         ["2026-01-02T02:00:00"]),
+        ("time", 'maxExclusive value="12:00:00"', ["11:59:59"], "xml.maximum", ["11:00:00Z"]),
+        ("gYear", 'minInclusive value="2026"', ["2026", "2027Z"], "xml.minimum", ["2026Z"]),
+        ("double", 'minInclusive value="0"', ["-0", "INF", "0.5"], "xml.minimum", ["NaN"]),
+        ("float", 'maxInclusive value="1"', ["1.0", "-INF"], "xml.maximum", ["NaN"]),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_with_a_bound_is_not_within_it(base, facet, good, rule, bad):
+    kind = f'<xs:simpleType name="T"><xs:restriction base="xs:{base}"><xs:{facet}/></xs:restriction></xs:simpleType>'
+    schema = of("T", kind)
+    assert [judged(schema, text) for text in good] == [[]] * len(good)
+    assert [judged(schema, text) for text in bad] == [[rule]] * len(bad)
+    listed = of("L", f'{kind}<xs:simpleType name="L"><xs:list itemType="T"/></xs:simpleType>')
+    assert judged(listed, " ".join((*good, bad[0]))) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("members", "good", "bad"),
+    [
+        ("xs:base64Binary xs:int", ["YWI=", "1"], ["-_-_", "YR=="]),
+        ("xs:double xs:duration", ["1e1", "P1D"], ["1e", "PT1.S"]),
+        ("xs:double xs:token", ["1e", "x"], []),
+        ("S xs:double", ["1e1", "ab"], ["1e"]),
+    ],
+)
+def test_a_union_takes_what_one_of_its_members_takes(members, good, bad):
+    short = '<xs:restriction base="xs:token"><xs:pattern value="[a-d]+"/></xs:restriction>'
+    short = f'<xs:simpleType name="S">{short}</xs:simpleType>'
+    union = f'{short}<xs:simpleType name="U"><xs:union memberTypes="{members}"/></xs:simpleType>'
+    schema = of("U", union)
+    assert [judged(schema, text) for text in good] == [[]] * len(good)
+    # Whether a member with facets of its own takes a text is libxml2's to say.
+    assert [judged(schema, text) for text in bad] == [["xml.datatype"] if "S" not in members else []] * len(bad)
+
+
+def test_a_list_of_names_has_one_at_least():
+    schema = of("xs:NMTOKENS")
+    assert rules(schema, '<b:r xmlns:b="urn:b" a=" "/>') == ["xml.min-length"]
+    assert rules(schema, '<b:r xmlns:b="urn:b" a="x"/>') == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "same", "other"),
+    [
+        ("decimal", ("0", "-0.0"), ("0", "-1")),
+        ("int", ("-0", "+0"), ("1", "-1")),
+        ("dateTime", ("2026-01-01T24:00:00", "2026-01-02T00:00:00"), ("2026-01-01T24:00:00", "2026-01-01T00:00:00")),
+        ("time", ("12:00:00Z", "13:00:00+01:00"), ("12:00:00", "12:00:00Z")),
+    ],
+)
+def test_keys_are_compared_as_values(kind, same, other):
+    unique = '<xs:unique name="u"><xs:selector xpath="e"/><xs:field xpath="."/></xs:unique>'
+    schema = of(f"xs:{kind}", constraint=unique)
+    two, limits = '<b:r xmlns:b="urn:b"><e>{}</e><e>{}</e></b:r>', Limits()
+    found = [schema.check(read_xml(two.format(*pair).encode(), limits), limits) for pair in (same, other)]
+    assert [[one.rule for one in each.violations] for each in found] == [["xml.identity"], []]
+    streamed = Limits(tree_bytes=0, walk_bytes=0, report_bytes=0)
+    with pytest.raises(TooLarge, match="00:00:00"):
+        schema.check(read_xml(two.format(*same).encode(), streamed), streamed)
