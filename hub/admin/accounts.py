@@ -1,6 +1,7 @@
 """Accounts of those who administer the hub: list, invite, lock, roles, second factors, sessions.
 
-Taking an invitation: the one page besides the log-in that needs no session, for whoever holds the link.
+Taking an invitation: the one page besides the log-in that needs no session, for whoever holds the link. Its secret comes
+behind the # of the address, goes into a form, and from there into a cookie: no address that a proxy may note has it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from hub.admin.login import begin_session, set_cookie
-from hub.admin.request import ROWS, Visit
+from hub.admin.login import begin_session, invitation_cookie_name, set_cookie
+from hub.admin.request import ROOT, ROWS, Visit
 from hub.administration.accounts import SentInvitation
 from hub.errors import Conflict, Forbidden, HubError, Invalid, NotFound, Refused, Text, TooMany
 from hub.identity import Person, Right
-from hub.identity.invitations import InvitationWish
+from hub.identity.invitations import INVITATION_STEP, InvitationWish
 from hub.identity.persons import HeldRole, rights_of_role
 from hub.model import Role
 from hub.web.responses import status_of
@@ -111,6 +112,12 @@ def reset_factors(visit: Visit) -> Response:
     return _changed(visit, "reset", lambda name: desk.reset_factors(name, person, now=visit.now))
 
 
+def vouch(visit: Visit) -> Response:
+    """Say as a third person that an account is a human of its own."""
+    desk, person = visit.hub.account_service, visit.person
+    return _changed(visit, "vouched", lambda name: desk.vouch(name, person, now=visit.now))
+
+
 def end_sessions(visit: Visit) -> Response:
     """End one session of an account, or all where none is named."""
     desk, person = visit.hub.account_service, visit.person
@@ -126,27 +133,63 @@ def end_sessions(visit: Visit) -> Response:
 
 
 def invited(visit: Visit) -> Response:
-    """Show what a link invites to. Looking uses nothing up: mail servers look at links, too."""
+    """Show what the invitation that was handed in is to, or ask for one. Looking uses nothing up."""
+    if not visit.invitation:
+        return visit.page("invitation.html", invitation=None, error=None)
     try:
-        invitation = visit.hub.invitations.look(visit.parts["token"], address=visit.address, now=visit.now)
+        invitation = visit.hub.invitations.look(visit.invitation, address=visit.address, now=visit.now)
     except (NotFound, TooMany) as error:
-        return visit.page("invitation.html", status=status_of(error), invitation=None, error=error)
+        return _not_invited(visit, error)
     return visit.page("invitation.html", invitation=invitation, error=None)
+
+
+def hand_in(visit: Visit) -> Response:
+    """Take a link's secret, by script or pasted, and keep it in a cookie for the next pages: no address ever has it."""
+    secret = visit.form.text("code", longest=400).rpartition("#")[2].strip()
+    try:
+        visit.hub.invitations.look(secret, address=visit.address, now=visit.now)
+    except (NotFound, TooMany) as error:
+        return _not_invited(visit, error)
+    response = visit.to("/invitation")
+    response.set_cookie(
+        invitation_cookie_name(secure=visit.secure),
+        secret,
+        max_age=int(INVITATION_STEP.total_seconds()),
+        path="/" if visit.secure else ROOT,
+        secure=visit.secure,
+        httponly=True,
+        samesite="strict",
+    )
+    return response
 
 
 def accept(visit: Visit) -> Response:
     """Make the account with the password that its owner chose, log them in, and lead on to the second factor."""
-    token, desk = visit.parts["token"], visit.hub.invitations
+    secret, desk = visit.invitation, visit.hub.invitations
     try:
-        person = desk.accept(token, _new_password(visit), address=visit.address, now=visit.now)
+        person = desk.accept(secret, _new_password(visit), address=visit.address, now=visit.now)
     except Invalid as error:
-        invitation = desk.look(token, address=visit.address, now=visit.now)
+        try:
+            invitation = desk.look(secret, address=visit.address, now=visit.now)
+        except (NotFound, TooMany) as over:
+            return _not_invited(visit, over)
         return visit.page("invitation.html", status=422, invitation=invitation, error=error)
     except (NotFound, TooMany) as error:
-        return visit.page("invitation.html", status=status_of(error), invitation=None, error=error)
+        return _not_invited(visit, error)
     session_token, _ = begin_session(visit, person)
     response = visit.to("/account", note="welcome")
     set_cookie(visit, response, session_token)
+    return _without_invitation(visit, response)
+
+
+def _not_invited(visit: Visit, error: HubError) -> Response:
+    response = visit.page("invitation.html", status=status_of(error), invitation=None, error=error)
+    return response if isinstance(error, TooMany) else _without_invitation(visit, response)
+
+
+def _without_invitation(visit: Visit, response: Response) -> Response:
+    name = invitation_cookie_name(secure=visit.secure)
+    response.delete_cookie(name, path="/" if visit.secure else ROOT, secure=visit.secure, httponly=True)
     return response
 
 
@@ -201,7 +244,7 @@ def _list(
 
 def _one(visit: Visit, *, error: HubError | None = None) -> Response:
     desk, person = visit.hub.account_service, visit.person
-    view = desk.show(visit.parts["name"], person)
+    view = desk.show(visit.parts["name"], person, now=visit.now)
     return visit.page(
         "account_of.html",
         status=200 if error is None else status_of(error),

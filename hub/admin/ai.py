@@ -96,7 +96,7 @@ def version(visit: Visit) -> Response:
         active=active,
         lines=book.compare(number, now=visit.now)[:_MOST_ON_PAGE],
         broken=book.broken_links(content)[:_MOST_ON_PAGE],
-        may_approve=not may_be_one_human(visit.hub.store, visit.person.name, shown.editors),
+        may_approve=not may_be_one_human(visit.hub.store, visit.person.name, shown.editors, now=visit.now),
         systems=list(content),
         standing={each.id for each in book.at(visit.now)},
     )

@@ -17,15 +17,16 @@ from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Activities
 from hub.admin.request import ROWS, Visit
 from hub.administration.adapters import shown
 from hub.administration.deliveries import TrialReport
-from hub.administration.destinations import Draft, unseen_from
+from hub.administration.destinations import Draft, KeyChange, unseen_from
 from hub.administration.offers import Offers, without
 from hub.administration.routing_tables import key_valid_until
 from hub.crypto import expires_at, read_deposit
-from hub.errors import HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
+from hub.errors import Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
 from hub.identity import require_a_say
 from hub.model import ClientKind, Destination, OfferedService
 from hub.routing import service_urn
-from hub.store import DeliveryState, KeyStep, StoredKey
+from hub.store import ChangeState, DeliveryState, KeyStep, StoredKey
+from hub.web.responses import status_of
 
 #: Notices that the page shows; the audit log has them all.
 _NOTICES = 20
@@ -416,7 +417,7 @@ def new_key(visit: Visit, *, error: HubError | None = None) -> Response:
     form = visit.form
     return visit.page(
         "key_form.html",
-        status=200 if error is None else 422,
+        status=200 if error is None else status_of(error),
         destination=destination,
         pasted=form.text("pasted", longest=_LONGEST_KEY),
         use=form.text("use", longest=20) or "activate",
@@ -426,25 +427,47 @@ def new_key(visit: Visit, *, error: HubError | None = None) -> Response:
 
 
 def propose_new_key(visit: Visit) -> Response:
-    """Propose a key; what the policy refuses comes back with its reason."""
-    destination = visit.scope.destination(visit.id("id"))
+    """Record a key for sealing and, if asked, propose its use; propose one for signatures, or approve it by the same word.
+
+    What the policy refuses comes back with its reason.
+    """
+    require_a_say(visit.person)
+    destination, desk = visit.scope.destination(visit.id("id")), visit.hub.destination_service
+    here, word = destination.destination_id, visit.form.text("text", longest=500)
     use = visit.form.text("use", longest=20)
     try:
         jwk = read_key(visit, "key", operation="verify" if use == "signature" else "wrapKey")
-        visit.hub.key_approval.propose_new(destination, jwk, activate=use == "activate", by=visit.by())
+        made = desk.add_key(here, jwk, visit.person, now=visit.now, text=word)
+        change = made.change
+        if use == "activate":
+            change = desk.change_key(here, str(jwk["kid"]), KeyStep.ACTIVATE, visit.person, now=visit.now, text=word)
+    except Forbidden:
+        raise
     except Refused as refused:
         return new_key(visit, error=refused)
-    return _back(visit, destination, "key-proposed")
+    return _back(visit, destination, "key-stored" if change is None else _note_of(change))
 
 
 def propose_key(visit: Visit) -> Response:
-    """Propose to activate or retire a key that is on record."""
+    """Propose to activate or retire a key that is on record; whoever may approve does so by the same word."""
+    require_a_say(visit.person)
     destination = visit.scope.destination(visit.id("id"))
     step, kid = visit.form.text("step", longest=20), visit.form.text("kid", longest=64)
     if step not in {KeyStep.ACTIVATE, KeyStep.RETIRE}:
         raise Malformed(Text("Diesen Schritt gibt es nicht.", "There is no such step."))
-    visit.hub.key_approval.propose(destination, KeyStep(step), kid, by=visit.by())
-    return _back(visit, destination, "key-proposed")
+    change = visit.hub.destination_service.change_key(
+        destination.destination_id,
+        kid,
+        KeyStep(step),
+        visit.person,
+        now=visit.now,
+        text=visit.form.text("text", longest=500),
+    )
+    return _back(visit, destination, _note_of(change))
+
+
+def _note_of(change: KeyChange) -> str:
+    return "key-proposed" if change.state is ChangeState.OPEN else "key-approved"
 
 
 def approve_key(visit: Visit) -> Response:

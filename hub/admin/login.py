@@ -127,6 +127,11 @@ def step_cookie_name(*, secure: bool) -> str:
     return "__Host-hub-step" if secure else "hub-step"
 
 
+def invitation_cookie_name(*, secure: bool) -> str:
+    """Return the name of the cookie of somebody who is invited and chooses a password."""
+    return "__Host-hub-invitation" if secure else "hub-invitation"
+
+
 def _set_step(visit: Visit, response: Response, token: str) -> None:
     response.set_cookie(
         step_cookie_name(secure=visit.secure),

@@ -379,6 +379,8 @@ class Visit:
     ticket: str = field(repr=False, default="")
     #: The cookie of a log-in that waits for its second factor.
     step: str = field(repr=False, default="")
+    #: The cookie of somebody who is invited and chooses a password.
+    invitation: str = field(repr=False, default="")
     #: What the browser says of itself, shortened.
     device: str = ""
     #: (table, key) of stored rows that could not be read for the page; it fills while the page is made.
@@ -487,6 +489,10 @@ _NOTES: Mapping[str, Text] = {
     "key-proposed": Text(
         "Vorgeschlagen. Eine zweite Person muss zustimmen.", "Proposed. A second person has to approve it."
     ),
+    "key-stored": Text(
+        "Hinterlegt. Verwendet wird der Schlüssel erst, wenn zwei Personen das sagen.",
+        "Recorded. The key is used once two persons say so.",
+    ),
     "key-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
     "way-proposed": Text(
         "Vorgeschlagen. Eine zweite Person muss zustimmen; bis dahin bleibt der Zustellweg, wie er ist.",
@@ -507,6 +513,9 @@ _NOTES: Mapping[str, Text] = {
     "reset": Text(
         "Die zweiten Faktoren sind entfernt, die Sitzungen beendet.",
         "The second factors are removed, the sessions ended.",
+    ),
+    "vouched": Text(
+        "Bestätigt: Das Konto zählt als eigene Person.", "Vouched for: the account counts as a human of its own."
     ),
     "ended": Text("Beendet.", "Ended."),
     "factor-off": Text("Der zweite Faktor ist entfernt.", "The second factor is removed."),

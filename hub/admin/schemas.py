@@ -283,7 +283,7 @@ def admit(visit: Visit) -> Response:
     waiting = visit.tools.arrivals.arrival(visit.parts["id"])
     named = f"{waiting.manifest.standard} {waiting.manifest.version}"
     try:
-        require_another(visit.hub.store, visit.person, [waiting.brought_by], Text(named, named))
+        require_another(visit.hub.store, visit.person, [waiting.brought_by], Text(named, named), now=visit.now)
     except Forbidden as refused:
         return show_arrival(visit, error=refused)
     arrival = visit.tools.arrivals.admit(visit.parts["id"])

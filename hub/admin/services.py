@@ -94,7 +94,8 @@ def version(visit: Visit) -> Response:
         lines=book.compare(number, now=visit.now)[:_MOST_ON_PAGE],
         fresh=book.fresh_complaints(content, now=visit.now)[:_MOST_ON_PAGE],
         takes_two=takes_two,
-        may_approve=not takes_two or not may_be_one_human(visit.hub.store, visit.person.name, shown.editors),
+        may_approve=not takes_two
+        or not may_be_one_human(visit.hub.store, visit.person.name, shown.editors, now=visit.now),
         services=[hit.service for hit in hits[start : start + ROWS]],
         total=len(hits),
         rows=ROWS,

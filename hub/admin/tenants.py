@@ -65,6 +65,20 @@ def move(visit: Visit) -> Response:
     return visit.to(f"/tenants/{here}", note="saved")
 
 
+def rename(visit: Visit) -> Response:
+    """Give a tenant another name."""
+    here, name = visit.parts["id"], visit.form.text("name", longest=400)
+    try:
+        visit.hub.tenant_service.rename(
+            here, visit.person, name=name, expected=visit.form.text("revision", longest=30), now=visit.now
+        )
+    except NotFound:
+        raise
+    except Refused as refused:
+        return _one(visit, error=refused)
+    return visit.to(f"/tenants/{here}", note="saved")
+
+
 def dissolve(visit: Visit) -> Response:
     """Show what a dissolution would touch, and do it once that was seen."""
     target, keep = visit.form.text("target", longest=64), visit.form.text("keep") == "yes"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from hub.errors import Conflict, Forbidden, Text, needs_second_person, not_found, state_forbids
-from hub.identity import Accounts, Person, Right
+from hub.identity import Accounts, Person, Right, may_be_one_human
 from hub.identity.accounts import public_account, require_account, require_local
 from hub.identity.invitations import INVITATION_PATH, Invitations, InvitationWish, require_grantable, require_over
 from hub.identity.persons import person_of
@@ -22,6 +22,8 @@ from hub.notifications.mail import MailedLinks
 from hub.store import Account, AuditEntry, Invitation, Page, Store
 
 _PAGE = 500
+#: Long enough that the owner of an account has noticed by then that somebody else logs in with it.
+RESET_COUNTS = timedelta(days=14)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +47,8 @@ class AccountView:
     person: Person
     factors: Factors
     lacks_factor: bool
+    #: Through whose hands it went; it counts as one human with them until somebody vouches for it.
+    handed_by: tuple[str, ...] = ()
 
 
 class AccountService:
@@ -58,8 +62,14 @@ class AccountService:
         invitations: Invitations,
         base_url: str,
         links: Callable[[], MailedLinks | None] = lambda: None,
+        reset_counts: timedelta = RESET_COUNTS,
     ) -> None:
-        """``links`` mails them; None where no mail server is set up."""
+        """``links`` mails them; None where no mail server is set up.
+
+        Whose second factors were reset counts as one human with who did so for ``reset_counts``.
+        """
+        self._store = store
+        self._reset_counts = reset_counts
         self._records = store.accounts
         self._tenants = store.tenants
         self._accounts = accounts
@@ -68,12 +78,12 @@ class AccountService:
         self._base_url = base_url
         self._links = links
 
-    def show(self, name: str, person: Person) -> AccountView:
+    def show(self, name: str, person: Person, *, now: datetime) -> AccountView:
         """Return an account in the person's scope; raise ``NotFound`` for any other."""
         person.require(Right.OPERATE)
-        return self.view(self._existing(name, person))
+        return self.view(self._existing(name, person), now=now)
 
-    def view(self, account: Account) -> AccountView:
+    def view(self, account: Account, *, now: datetime) -> AccountView:
         """Return what is shown of an account."""
         factors = self._accounts.factors
         return AccountView(
@@ -81,6 +91,7 @@ class AccountService:
             person=person_of(account, self._tenants),
             factors=factors.of(account),
             lacks_factor=factors.missing(account),
+            handed_by=account.handed_by(now),
         )
 
     def invite(self, wish: InvitationWish, person: Person, *, now: datetime) -> SentInvitation:
@@ -158,9 +169,37 @@ class AccountService:
         account = self._others(name, person)
         require_local(account)
         require_grantable(person, person_of(account, self._tenants))
-        changed = replace(account, totp=None)
+        by = person.name if person.is_named else None
+        changed = replace(account, totp=None, reset_by=by, reset_until=now + self._reset_counts if by else None)
         audit = _audit(person, "account.factor-reset", account, changed, now)
         self._records.change(changed, audit=audit, drops_factors=True)
+        return changed
+
+    def vouch(self, name: str, person: Person, *, now: datetime) -> Account:
+        """Say that an account belongs to a human of its own: from now on it counts beside whoever invited or reset it.
+
+        Whoever runs the machine may always say so, for they make accounts anyway.
+
+        Raises:
+            Forbidden: own account, or the person may be the account's owner, or one of those through whose hands it went
+                (``second-person``).
+        """
+        account = self._others(name, person)
+        if not account.handed_by(now):
+            return account
+        if person.is_named and may_be_one_human(self._store, person.name, [account.name], now=now):
+            raise needs_second_person(
+                Forbidden,
+                Text(
+                    "Dieses Konto kommt aus Ihrer Hand, oder beide aus derselben. Bestätigen muss es eine dritte Person mit "
+                    "dem Recht „operate“, oder der Betrieb mit „hub accounts vouch“.",
+                    "This account came from your hands, or both from the same. A third person with the right 'operate' has to "
+                    "vouch for it, or whoever runs the machine, by 'hub accounts vouch'.",
+                ),
+            )
+        changed = replace(account, vouched_by=person.name, reset_by=None, reset_until=None)
+        audit = _audit(person, "account.vouch", account, changed, now)
+        self._records.change(changed, audit=audit, end_sessions=False)
         return changed
 
     def sessions(self, name: str, person: Person, *, token: str = "", now: datetime) -> list[ListedSession]:

@@ -314,7 +314,7 @@ class AdapterApproval:
             Conflict: it is decided, or what it was made on has changed. Else as :meth:`wish`, judged anew.
         """
         change = self._change(destination, change_id)
-        require_approver(self._store, person, change.proposed_by, destination)
+        require_approver(self._store, person, change.proposed_by, destination, now=by.now)
         if self.wish(destination, change.adapter, change.options).options != change.options:
             raise delivery_overtaken()
         self.remember(destination, by=by)

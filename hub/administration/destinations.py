@@ -16,7 +16,6 @@ from hub.administration.keys import By, KeyApproval, judged, use_of
 from hub.crypto import KeyPolicy
 from hub.errors import (
     Forbidden,
-    Invalid,
     KeyRefused,
     Malformed,
     Text,
@@ -333,6 +332,19 @@ class DestinationStanding:
     dead_callbacks: Sequence[OutgoingCallback]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyAddition:
+    """What became of a key: whether it was put on record now, and its change where that takes two persons."""
+
+    added: bool
+    change: KeyChange | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether a second person has to say the same."""
+        return self.change is not None and self.change.state is ChangeState.OPEN
+
+
 class DestinationService:
     """Reads and changes destinations for a person; what takes a second one is proposed to ``keys`` and ``ways``."""
 
@@ -451,7 +463,7 @@ class DestinationService:
                 return self._mine(destination_id, person)
         require_proposer(person, destination)
         if draft.status == "active":
-            self._require_second_person(destination, person)
+            self._require_second_person(destination, person, now)
         changed = self._changed(destination, rest, by, expected=expected)
         if wish is not None and person.is_named:
             self._ways.propose(changed, wish, person, by=by)
@@ -497,26 +509,43 @@ class DestinationService:
         _require_everywhere(person)
         return self._ways.wish(before, draft.adapter, draft.adapter_config)
 
-    def add_key(self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> bool:
-        """Add a key for sealing; it is used for nothing until it is activated. Return False where it was there already.
+    def add_key(
+        self, destination_id: UUID, jwk: Mapping[str, Any], person: Person, *, now: datetime, text: str = ""
+    ) -> KeyAddition:
+        """Record a key for sealing, or have one for signatures take the way of two persons, as :meth:`change_key` does.
+
+        A key for sealing is used for nothing until it is activated, so one person may record it. A key for signatures
+        counts from its record on.
 
         Raises:
-            Forbidden, NotFound: the right is missing; not in the person's scope.
-            Malformed: the key policy refuses it, or it is for signatures: that counts at once, so :meth:`change_key` adds it.
+            Forbidden, NotFound: the right or the second person is missing; not in the person's scope.
+            Malformed: the key policy refuses it. Conflict: another key has its ``kid``, or another change of it waits.
         """
-        destination = self._mine(destination_id, person.acting(Right.OPERATE))
-        if use_of(jwk) == "verify":
+        if use_of(jwk) == "wrapKey":
+            destination = self._mine(destination_id, person.acting(Right.OPERATE))
+            return KeyAddition(added=self._destinations.put_key(destination, jwk, actor=person.name, now=now))
+        destination, word = self._mine(destination_id, person), By(actor=person.name, now=now, text=text)
+        require_a_say(person, destination)
+        if not person.is_named:
             raise needs_second_person(
-                Invalid,
+                Forbidden,
                 Text(
-                    "Ein Signaturschlüssel gilt sofort; ihn fügt die Behörde selbst hinzu, oder zwei Personen auf den "
-                    "Verwaltungsseiten.",
-                    "A signature key counts at once; the authority adds it itself, or two persons on the admin pages.",
+                    "Ein Signaturschlüssel gilt sofort: Zwei Personen nehmen ihn auf. Nennen Sie mit --as, wer Sie sind.",
+                    "A signature key counts at once: two persons record it. Name with --as who you are.",
                 ),
             )
-        return self._destinations.put_key(destination, jwk, actor=person.name, now=now)
+        key = judged(jwk, use="verify", now=now, policy=self._policy)
+        if self._store.parties.key(destination_id, key["kid"]) == key:
+            return KeyAddition(added=False)
+        waiting = self._waiting_key(destination, key["kid"], KeyStep.ADD)
+        if waiting is not None and waiting.jwk == key:
+            return KeyAddition(added=True, change=self._approve_key(destination, waiting, person, word))
+        require_proposer(person, destination)
+        return KeyAddition(added=False, change=self._desk.propose_new(destination, key, activate=False, by=word))
 
-    def change_key(self, destination_id: UUID, kid: str, step: KeyStep, by: Person, *, now: datetime) -> KeyChange:
+    def change_key(
+        self, destination_id: UUID, kid: str, step: KeyStep, by: Person, *, now: datetime, text: str = ""
+    ) -> KeyChange:
         """Activate or retire a key: an operator's word is noted, an approver's same word carries it out.
 
         Raises:
@@ -525,19 +554,17 @@ class DestinationService:
             Conflict: there is nothing to change, or another change of the key waits. Malformed: the key policy refuses it.
         """
         destination = self._mine(destination_id, by)
-        word = By(actor=by.name, now=now)
-        waiting = next(
-            (
-                each
-                for each in self._desk.of(destination)
-                if (each.kid, each.step, each.state) == (kid, step, ChangeState.OPEN)
-            ),
-            None,
-        )
+        word = By(actor=by.name, now=now, text=text)
+        waiting = self._waiting_key(destination, kid, step)
         if waiting is None:
             require_proposer(by, destination)
             return self._desk.propose(destination, step, kid, by=word)
         return self._approve_key(destination, waiting, by, word)
+
+    def _waiting_key(self, destination: Destination, kid: str, step: KeyStep) -> KeyChange | None:
+        found = self._desk.of(destination)
+        wanted = (kid, step, ChangeState.OPEN)
+        return next((each for each in found if (each.kid, each.step, each.state) == wanted), None)
 
     def decide_key(
         self, destination_id: UUID, change_id: int, person: Person, *, approve: bool, text: str, now: datetime
@@ -551,7 +578,7 @@ class DestinationService:
         return self._approve_key(destination, self._desk.proposal(destination, change_id), person, by)
 
     def _approve_key(self, destination: Destination, change: KeyChange, person: Person, by: By) -> KeyChange:
-        require_approver(self._store, person, change.proposed_by, destination)
+        require_approver(self._store, person, change.proposed_by, destination, now=by.now)
         return self._desk.approve(destination, change.change_id, by=by)
 
     def close_circuit(self, destination_id: UUID, person: Person, *, text: str, now: datetime) -> Circuit:
@@ -575,10 +602,10 @@ class DestinationService:
             raise not_found("destination-not-found", destination_id)
         return found
 
-    def _require_second_person(self, destination: Destination, person: Person) -> None:
+    def _require_second_person(self, destination: Destination, person: Person, now: datetime) -> None:
         """Whoever works at the machine may be the one who created it, and counts only until there are others."""
         if person.is_named:
-            self._desk.require_second_person(destination, actor=person.name)
+            self._desk.require_second_person(destination, actor=person.name, now=now)
         elif self._desk.awaits_first_start(destination) and anybody_may(self._store, Right.OPERATE):
             raise needs_second_person(
                 Forbidden,
@@ -610,4 +637,4 @@ def _require_everywhere(person: Person) -> None:
         raise outside_scope(Text("Die Einstellungen von Adaptern liegen", "The settings of adapters lie"))
 
 
-__all__ = ["DestinationService", "DestinationStanding", "KeyChange", "KeyStep"]
+__all__ = ["DestinationService", "DestinationStanding", "KeyAddition", "KeyChange", "KeyStep"]

@@ -27,7 +27,7 @@ from hub.errors import (
     needs_second_person,
     not_found,
 )
-from hub.identity import is_account, may_be_one_human, second_person
+from hub.identity import OneHuman, is_account, one_human, require_second_human
 from hub.model import EVERYTHING, Destination, Scope
 from hub.store import AuditEntry, ChangeState, KeyChange, KeyStep, Store, StoredKey, all_items
 
@@ -103,8 +103,7 @@ class KeyApproval:
             Conflict: it is decided, or makes no sense any more. Malformed: the key policy refuses the key by now.
         """
         change = self.proposal(destination, change_id)
-        if may_be_one_human(self._store, by.actor, [change.proposed_by]):
-            raise second_person()
+        require_second_human(self._store, by.actor, [change.proposed_by], now=by.now)
         self._require_sense(destination, change, by.now)
         return self._decide(destination, change, ChangeState.APPROVED, "key.approve", by)
 
@@ -140,7 +139,7 @@ class KeyApproval:
         )
         return not any(each.entry.after.get("status") == "active" for each in changes)
 
-    def require_second_person(self, destination: Destination, *, actor: str) -> None:
+    def require_second_person(self, destination: Destination, *, actor: str, now: datetime) -> None:
         """Refuse that whoever created a destination, and so chose its first keys, also lets it take its first submission.
 
         Raises:
@@ -154,7 +153,9 @@ class KeyApproval:
         creators = [each.entry.actor for each in made.items]
         # Clients and the machine's user have no account that could be somebody's second one.
         people = [name for name in creators if name == actor or is_account(self._store, name)]
-        if self.awaits_first_start(destination) and may_be_one_human(self._store, actor, people):
+        if not people or not self.awaits_first_start(destination):
+            return
+        if one_human(self._store, actor, people, now=now) is OneHuman.SAME:
             raise needs_second_person(
                 Forbidden,
                 Text(
@@ -163,6 +164,7 @@ class KeyApproval:
                     "You created this destination with its keys yourself. Somebody else has to put it into service.",
                 ),
             )
+        require_second_human(self._store, actor, people, now=now)
 
     def _propose(
         self, destination: Destination, step: KeyStep, kid: str, jwk: Mapping[str, Any] | None, by: By

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 
 from hub.crypto import cms, read_header
 from hub.errors import Conflict, HubError, KeyRefused, Text, not_found
-from hub.identity import Person, require_approver, require_proposer
+from hub.identity import Person, Right, require_approver, require_proposer
 from hub.model import (
     EVERYTHING,
     RECEIVER_LOST_KEY,
@@ -86,11 +86,9 @@ class LostKeys:
         if word is None:
             require_proposer(person, destination)
         elif word.action == _PROPOSED:
-            require_approver(self._store, person, word.actor, destination)
+            require_approver(self._store, person, word.actor, destination, now=now)
         else:
-            require_approver(
-                self._store, person, "", destination
-            )  # Decided before, and broken off: whoever may goes on.
+            person.require(Right.APPROVE, destination)  # Decided before, and broken off: whoever may goes on.
         found = self._found(destination, lost, done=word is not None)
         if word is None or word.action == _PROPOSED:
             after = {"kids": sorted(kids), "submissions": len(found.submissions), "elsewhere": len(found.elsewhere)}

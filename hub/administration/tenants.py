@@ -192,6 +192,28 @@ class TenantService:
             expected=expected,
         )
 
+    def rename(
+        self, tenant_id: str, person: Person, *, name: str, expected: str | None = None, now: datetime
+    ) -> Tenant:
+        """Give a tenant another name; all that it has and may stays.
+
+        Raises:
+            Forbidden: the right is missing. NotFound: not in the person's scope, or dissolved. Invalid: no name.
+            Conflict: changed since ``expected``.
+        """
+        tenant = self._seen(tenant_id, person.acting(Right.OPERATE).scope)
+        if tenant.is_dissolved:
+            raise not_found("tenant-not-found", tenant_id)
+        _require_name(name.strip())
+        return self._tenants.change(
+            tenant_id,
+            lambda before: replace(before, name=name.strip(), updated_at=now),
+            audit=lambda before, after: _audit(
+                person, "tenant.rename", after, now, before=_public(before), after=_public(after)
+            ),
+            expected=expected,
+        )
+
     def dissolve(
         self,
         tenant_id: str,
@@ -419,14 +441,18 @@ def _areas(given: Sequence[str]) -> tuple[str, ...]:
     return areas
 
 
-def _require_sense(tenant: Tenant, parent: Tenant) -> None:
-    if not tenant.name or len(tenant.name) > _LONGEST_NAME or not tenant.name.isprintable():
+def _require_name(name: str) -> None:
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         raise Invalid(
             Text(
                 f"Ein Mandant braucht einen Namen (höchstens {_LONGEST_NAME} Zeichen).",
                 f"A tenant needs a name (at most {_LONGEST_NAME} characters).",
             )
         )
+
+
+def _require_sense(tenant: Tenant, parent: Tenant) -> None:
+    _require_name(tenant.name)
     if tenant.kind not in BELOW[parent.kind] or parent.is_dissolved:
         raise Invalid(
             Text(

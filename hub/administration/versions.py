@@ -34,7 +34,7 @@ from hub.errors import (
     not_found,
     state_forbids,
 )
-from hub.identity import Person, Right, may_be_one_human
+from hub.identity import HOW_TO_VOUCH, OneHuman, Person, Right, one_human
 from hub.model import Role
 from hub.store import (
     Activation,
@@ -334,7 +334,7 @@ class VersionBook(VersionCache[Content]):
         version = self.version(number)
         content, base = self.content(number), self.base_of(version, now)
         if self.takes_two(base, content):
-            require_another(self._store, person, version.editors, self._versions.kept.named(number))
+            require_another(self._store, person, version.editors, self._versions.kept.named(number), now=now)
         self._require_base(version, now)
         self.require_scope(person, base, content)
         warnings = self.require_fitness(content, person, word=text, now=now)
@@ -529,19 +529,27 @@ def require_short_text(text: str) -> None:
         raise Invalid(Text(f"Höchstens {_MAX_TEXT} Zeichen.", f"At most {_MAX_TEXT} characters."))
 
 
-def require_another(store: Store, person: Person, editors: Collection[str], named: Text) -> None:
+def require_another(store: Store, person: Person, editors: Collection[str], named: Text, *, now: datetime) -> None:
     """Require of somebody who approves that they are nobody who edited, by whatever account; ``named`` is what they approve.
 
     Raises:
         Forbidden: they are, or nobody can tell.
     """
-    if may_be_one_human(store, person.name, editors):
-        raise _same_person(named, same_account=person.name in editors)
+    reason = one_human(store, person.name, editors, now=now)
+    if reason is not None:
+        raise _same_person(named, reason)
 
 
-def _same_person(named: Text, *, same_account: bool) -> Forbidden:
+def _same_person(named: Text, reason: OneHuman) -> Forbidden:
     """Return the refusal of somebody who approves their own work, or may do so under another account."""
-    if same_account:
+    if reason is OneHuman.INVITED:
+        why = Text(
+            f"Ihr Konto und das, mit dem bearbeitet wurde ({named.de}), zählen noch als eine Person: Eines hat das andere "
+            f"eingeladen oder dessen zweiten Faktor zurückgesetzt, oder beide kommen aus derselben Hand. {HOW_TO_VOUCH.de}",
+            f"Your account and the one that edited ({named.en}) still count as one person: one invited the other or reset "
+            f"its second factor, or both come from the same hands. {HOW_TO_VOUCH.en}",
+        )
+    elif reason is OneHuman.SAME:
         why = Text(
             f"{named.de} haben Sie selbst bearbeitet. Freigeben muss jemand anderes.",
             f"You have edited {named.en} yourself. Somebody else has to approve it.",

@@ -18,6 +18,7 @@ from hub.api.administration.accounts import AccountAdmin
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
+from hub.api.administration.tenants import TenantAdmin
 from hub.api.ai_register import AiSystems
 from hub.api.applications import Applications
 from hub.api.cases import CaseAiSteps, CaseReplies
@@ -59,9 +60,10 @@ _TRIED = 32 * 1024 * 1024
 #: Bytes of forms with which somebody still unknown asks for a token.
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
 _ACCOUNT_OPERATIONS = (
-    *("list", "show", "lock", "unlock", "reset_factors", "sessions", "end_sessions", "end_session"),
-    *("invitations", "invite", "withdraw"),
+    *("list", "show", "lock", "unlock", "reset_factors", "vouch", "set_roles"),
+    *("sessions", "end_sessions", "end_session", "invitations", "invite", "withdraw"),
 )
+_TENANT_OPERATIONS = ("list", "show", "create", "rename", "preview", "move", "dissolve", "grant", "revoke")
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "put_service", "drop_service"),
     *("add_key", "activate_key", "retire_key", "close_circuit"),
@@ -280,8 +282,10 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
         destination_service=hub.destination_service, offers=lambda: hub.offers, person=person, clock=hub.clock
     )
     accounts = AccountAdmin(desk=hub.account_service, person=person, clock=hub.clock)
+    tenants = TenantAdmin(service=hub.tenant_service, person=person, clock=hub.clock)
     return {
         **_named("accounts", accounts, *_ACCOUNT_OPERATIONS),
+        **_named("tenants", tenants, *_TENANT_OPERATIONS),
         "persons.token": people.token,
         "persons.revoke": people.revoke,
         "usage.show": usage.show,

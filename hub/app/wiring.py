@@ -191,6 +191,7 @@ class Shared(Foundation):
             invitations=self.invitations,
             base_url=self.base_url,
             links=partial(open_links, settings, self.base_url),
+            reset_counts=timedelta(days=settings.reset_counts_days),
         )
         self.openid = open_login(settings, store, self.accounts, keys, base_url=self.base_url, failed=by_openid)
         self.person_tokens = PersonTokens(store=store, accounts=self.accounts)

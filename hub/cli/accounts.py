@@ -189,6 +189,17 @@ def reset_factors(name: str, login: Login, data: Path) -> None:
 
 @accounts.command()
 @click.argument("name")
+@may_name_person
+@data_option
+def vouch(name: str, login: Login, data: Path) -> None:
+    """Say that an account is a human of its own: it counts for four eyes beside whoever invited it or reset its factor."""
+    with opened(data) as hub:
+        hub.account_service.vouch(name, acting(hub, login), now=hub.clock())
+    click.echo(f"Als eigene Person bestätigt / vouched for: {name.lower()}")
+
+
+@accounts.command()
+@click.argument("name")
 @click.option("--end", default="", metavar="ID", help="End this one; 'all' ends all of them.")
 @may_name_person
 @data_option

@@ -272,12 +272,18 @@ def key() -> None:
 @may_name_person
 @data_option
 def key_add(destination_id: UUID, jwk: Path, login: Login, data: Path) -> None:
-    """Add a public key (JWK with x5c) after judging it; 'key use' makes it the current one."""
+    """Add a public key (JWK with x5c) after judging it; 'key use' makes it the current one.
+
+    A key for signatures counts at once, so it takes two persons: an operator's word is noted, the same command by an
+    approver carries it out.
+    """
     with opened(data) as hub:
         document = _jwk(jwk)
-        added = _destination_service(hub).add_key(destination_id, document, acting(hub, login), now=hub.clock())
-    state = "hinterlegt / added" if added else "war schon da / was there"
-    click.echo(f"{document['kid']}  {state}")
+        made = _destination_service(hub).add_key(destination_id, document, acting(hub, login), now=hub.clock())
+    if made.change is not None:
+        _say(made.change)
+    else:
+        click.echo(f"{document['kid']}  {'hinterlegt / added' if made.added else 'war schon da / was there'}")
 
 
 @key.command("use", cls=KeyCommand)

@@ -83,6 +83,20 @@ def create_tenant(name: str, kind: str, parent: str, areas: tuple[str, ...], log
     click.echo(made.tenant_id)
 
 
+@tenants.command("rename")
+@_tenant
+@click.argument("name")
+@_revision
+@may_name_person
+@data_option
+def rename_tenant(tenant_id: str, name: str, revision: str | None, login: Login, data: Path) -> None:
+    """Give a tenant another name; all that it has and may stays."""
+    with opened(data) as hub:
+        person = acting(hub, login)
+        changed = hub.tenant_service.rename(tenant_id, person, name=name, expected=revision, now=hub.clock())
+    click.echo(f"{changed.tenant_id}  {changed.name}")
+
+
 @tenants.command("move")
 @_tenant
 @click.option("--below", "parent", required=True, help="The tenant that it is to stand below.")

@@ -177,6 +177,15 @@ class Settings(Operating):
         "With second_factor = roles: the roles, separated by blanks (viewer, editor, approver, operator).",
         since="0.4.0",
     )
+    reset_counts_days: int = setting(
+        14,
+        "So viele Tage zählt, wer einem Konto den zweiten Faktor entfernte, beim Vier-Augen-Prinzip mit ihm als eine Person.",
+        "For so many days whoever removed an account's second factor counts as one human with it for four eyes.",
+        since="0.4.0",
+        unit="days",
+        least=1,
+        most=3650,
+    )
     silent_days: int = setting(
         7,
         "Zugestellt und so viele Tage nicht bestätigt: das Fachverfahren schweigt; 0: nicht melden.",

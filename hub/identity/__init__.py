@@ -17,8 +17,8 @@ from hub.identity.access import (
     require_party,
     require_proposer,
     require_region,
+    require_second_human,
     require_sending,
-    second_person,
 )
 from hub.identity.accounts import (
     LONGEST_SESSION,
@@ -43,18 +43,22 @@ from hub.identity.clients import (
     rights_of,
 )
 from hub.identity.persons import (
+    HOW_TO_VOUCH,
     Belonging,
+    OneHuman,
     Person,
     Right,
     anybody_may,
     is_account,
     may_be_one_human,
+    one_human,
     people_who_may,
     scope_of_client,
 )
 
 __all__ = [
     "FOR_PERSONS",
+    "HOW_TO_VOUCH",
     "LONGEST_SESSION",
     "PERSONS_PREFIX",
     "Accounts",
@@ -62,6 +66,7 @@ __all__ = [
     "Caller",
     "Clients",
     "Directory",
+    "OneHuman",
     "Person",
     "PersonSession",
     "PersonTokens",
@@ -76,6 +81,7 @@ __all__ = [
     "is_account",
     "may_be_one_human",
     "new_client",
+    "one_human",
     "own_destination",
     "own_message",
     "owns",
@@ -88,9 +94,9 @@ __all__ = [
     "require_party",
     "require_proposer",
     "require_region",
+    "require_second_human",
     "require_sending",
     "rights_of",
     "same_csrf",
     "scope_of_client",
-    "second_person",
 ]

@@ -9,13 +9,14 @@ An *operator* proposes, an *approver* approves, and the two are never one human,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from hub.errors import Forbidden, Text, needs_second_person, not_found, outside_scope
 from hub.identity.clients import Caller
-from hub.identity.persons import Belonging, Person, Right, may_be_one_human
+from hub.identity.persons import HOW_TO_VOUCH, Belonging, OneHuman, Person, Right, one_human
 from hub.model import ROOT, Destination, canonical_service
 from hub.store import Case, Store, StoredMessage
 
@@ -198,19 +199,39 @@ def require_a_say(person: Person, at: Belonging | None = None) -> None:
         person.require(Right.OPERATE, at)
 
 
-def require_approver(store: Store, person: Person, proposed_by: str, at: Belonging | None = None) -> None:
+def require_approver(
+    store: Store, person: Person, proposed_by: str, at: Belonging | None = None, *, now: datetime
+) -> None:
     """Raise ``Forbidden`` for whoever may be the human who proposed (slug ``second-person``), or may not approve there."""
-    if may_be_one_human(store, person.name, [proposed_by]):
-        raise second_person()
+    require_second_human(store, person.name, [proposed_by], now=now)
     person.require(Right.APPROVE, at)
 
 
-def second_person() -> Forbidden:
-    """Return the refusal of an approval by whoever proposed."""
-    return needs_second_person(
-        Forbidden,
-        Text(
-            "Diese Änderung haben Sie selbst vorgeschlagen. Freigeben muss sie jemand anderes.",
-            "You proposed this change yourself. Somebody else has to approve it.",
-        ),
-    )
+def require_second_human(store: Store, name: str, others: Iterable[str], *, now: datetime) -> None:
+    """Raise ``Forbidden`` (slug ``second-person``) where the person of an account may be one of ``others``, who proposed."""
+    reason = one_human(store, name, others, now=now)
+    if reason is not None:
+        raise needs_second_person(Forbidden, _SAME_HUMAN[reason])
+
+
+#: What somebody is told who approves what may be their own proposal. No name: who asks need not know who else is meant.
+_SAME_HUMAN = {
+    OneHuman.SAME: Text(
+        "Diese Änderung haben Sie selbst vorgeschlagen. Freigeben muss sie jemand anderes.",
+        "You proposed this change yourself. Somebody else has to approve it.",
+    ),
+    OneHuman.KINDS: Text(
+        "Ihr Konto und das vorschlagende können derselben Person gehören: Eines ist lokal, das andere vom Anmeldedienst. "
+        "Freigeben muss, wer auf dieselbe Art angemeldet ist („hub accounts link“ verbindet ein lokales Konto mit dem "
+        "Anmeldedienst).",
+        "Your account and the one that proposed may belong to one person: one is local, the other the OpenID Connect "
+        "provider's. Somebody has to approve who logs in the same way ('hub accounts link' binds a local account to the "
+        "provider).",
+    ),
+    OneHuman.INVITED: Text(
+        "Ihr Konto und das vorschlagende zählen noch als eine Person: Eines hat das andere eingeladen oder dessen zweiten "
+        f"Faktor zurückgesetzt, oder beide kommen aus derselben Hand. {HOW_TO_VOUCH.de}",
+        "Your account and the one that proposed still count as one person: one invited the other or reset its second "
+        f"factor, or both come from the same hands. {HOW_TO_VOUCH.en}",
+    ),
+}

@@ -103,8 +103,9 @@ class Accounts:
         actor: str,
         now: datetime,
         invitation: str | None = None,
+        invited_by: str | None = None,
     ) -> Person:
-        """Make an account; with it the ``invitation`` (its hash) is used up.
+        """Make an account; with it the ``invitation`` (its hash) is used up. ``invited_by`` is an account.
 
         Raises:
             Invalid: a name, tenant or password that breaks the rules, or no role.
@@ -120,6 +121,7 @@ class Accounts:
             roles=tuple(sorted(roles)),
             tenant=tenant,
             tenant_id=tenant_id,
+            invited_by=invited_by,
             password_hash=self._hasher.hash(password),
             created_at=now,
         )
@@ -335,6 +337,8 @@ def public_account(account: Account) -> dict[str, object]:
         "tenant": account.tenant,
         "second_factor": account.totp is not None,
         "disabled": account.disabled_at is not None,
+        "invited_by": account.invited_by,
+        "vouched_by": account.vouched_by,
     }
 
 

@@ -27,8 +27,12 @@ from hub.transport.smtp import is_address
 
 #: How long a link is good.
 INVITATION_LIFE = timedelta(days=3)
-#: What comes behind the hub's address.
-INVITATION_PATH = "/admin/invitation/"
+#: What comes behind the hub's address. A browser sends nothing of what stands behind the #, so no proxy on the way notes it.
+INVITATION_PATH = "/admin/invitation#"
+#: How long a browser keeps the secret once it was handed in.
+INVITATION_STEP = timedelta(minutes=30)
+#: What names of the command line's users begin with; no account's name does, for it has no colon.
+_MACHINE = "cli:"
 _LONGEST_FULL_NAME = 200
 _LONGEST_EMAIL = 200
 
@@ -146,13 +150,15 @@ class Invitations:
             actor=invitation.name,
             now=now,
             invitation=invitation.token_hash,
+            # Whoever runs the machine has no account that could be a second one of theirs.
+            invited_by=None if invitation.invited_by.startswith(_MACHINE) else invitation.invited_by,
         )
 
     def _still_holds(self, invitation: Invitation) -> bool:
         """Tell whether the inviter could invite so today; the command line's users have no account and always could."""
         inviter = self._records.account(invitation.invited_by)
         if inviter is None:
-            return invitation.invited_by.startswith("cli:")
+            return invitation.invited_by.startswith(_MACHINE)
         try:
             require_grantable(person_of(inviter, self._tenants), self._invited(invitation.name, invitation))
         except Forbidden:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
@@ -154,20 +155,59 @@ class Person:
         return self.scope.covers(ars)
 
 
-def may_be_one_human(store: Store, name: str, others: Iterable[str]) -> bool:
-    """Tell whether the person of account ``name`` may be one of ``others``, so that both count as one.
+#: What those can do whose accounts came from one hand.
+HOW_TO_VOUCH = Text(
+    "Eine dritte Person mit dem Recht „operate“ muss das Konto erst bestätigen (Verwaltung, „Konten“), oder der Betrieb mit "
+    "„hub accounts vouch“.",
+    "A third person with the right 'operate' has to vouch for the account first (admin pages, 'Accounts'), or whoever runs "
+    "the machine, by 'hub accounts vouch'.",
+)
 
-    They are one if it is the same account. And nobody can tell two accounts apart of which a provider vouches for one, and
-    the other has a password alone: these may belong to one human, too.
-    """
+
+class OneHuman(StrEnum):
+    """Why two accounts may belong to one human."""
+
+    #: It is the same account.
+    SAME = "same"
+    #: A provider vouches for one, and the other has a password alone: nobody can tell these apart.
+    KINDS = "kinds"
+    #: One invited the other or reset its second factor, or one account did so to both, and nobody else vouched for them.
+    INVITED = "invited"
+
+
+def one_human(store: Store, name: str, others: Iterable[str], *, now: datetime) -> OneHuman | None:
+    """Return why the person of account ``name`` may be one of ``others``; None: they are two humans."""
     records = store.accounts
 
     def is_local(each: str) -> bool:
         account = records.account(each)
         return account is None or account.is_local
 
+    others = list(others)
+    if name in others:
+        return OneHuman.SAME
     mine = is_local(name)
-    return any(each == name or is_local(each) != mine for each in others)
+    if any(is_local(each) != mine for each in others):
+        return OneHuman.KINDS
+    behind = _behind(store, name, now) if others else frozenset()
+    return OneHuman.INVITED if any(behind & _behind(store, each, now) for each in others) else None
+
+
+def may_be_one_human(store: Store, name: str, others: Iterable[str], *, now: datetime) -> bool:
+    """Tell whether the person of account ``name`` may be one of ``others``, so that both count as one."""
+    return one_human(store, name, others, now=now) is not None
+
+
+def _behind(store: Store, name: str, now: datetime) -> frozenset[str]:
+    """Return an account and all through whose hands it went, one after the other; locked ones and lost ones count."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        each = waiting.pop()
+        account = None if each in found else store.accounts.account(each)
+        found.add(each)
+        waiting += () if account is None else account.handed_by(now)
+    return frozenset(found)
 
 
 def is_account(store: Store, name: str) -> bool:

@@ -60,11 +60,24 @@ class Account:
     issuer: str | None = None
     subject: str | None = None
     tenant_id: str | None = None
+    #: The account that invited it, and the one that took its second factors away, which counts until ``reset_until``.
+    invited_by: str | None = None
+    reset_by: str | None = None
+    reset_until: datetime | None = None
+    #: Who said, as a third person, that it is a human of its own.
+    vouched_by: str | None = None
 
     @property
     def is_local(self) -> bool:
         """Whether the hub itself knows the person, by a password."""
         return self.issuer is None
+
+    def handed_by(self, now: datetime) -> tuple[str, ...]:
+        """Return the accounts whose owners may log in with this one, for it went through their hands."""
+        found = [self.invited_by] if self.vouched_by is None else []
+        if self.reset_until is not None and now < self.reset_until:
+            found.append(self.reset_by)
+        return tuple(each for each in found if each is not None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -312,6 +325,10 @@ def _row(account: Account) -> dict[str, Any]:
         "issuer": account.issuer,
         "subject": account.subject,
         "tenant_id": account.tenant_id,
+        "invited_by": account.invited_by,
+        "reset_by": account.reset_by,
+        "reset_until": maybe_micros(account.reset_until),
+        "vouched_by": account.vouched_by,
     }
 
 
@@ -342,6 +359,10 @@ def _account(row: Row[Any]) -> Account:
         issuer=row.issuer,
         subject=row.subject,
         tenant_id=row.tenant_id,
+        invited_by=row.invited_by,
+        reset_by=row.reset_by,
+        reset_until=maybe_moment(row.reset_until),
+        vouched_by=row.vouched_by,
     )
 
 

@@ -40,11 +40,13 @@ def _session(person: Browser) -> str | None:
 
 
 def invited(pages: Pages, **wish: str) -> str:
-    """Have somebody invited and return the link's path below the pages."""
+    """Have somebody invited and return the link's secret."""
     fields = {"name": "ida", "full_name": "Ida Muster", "role-viewer": "yes", **wish}
     page = pages.as_("otto").post("/accounts", **fields)
     assert page.status_code == 200, page.text
-    return _at(page.text, "link").partition("/admin")[2]
+    path, _, secret = _at(page.text, "link").partition("/admin")[2].partition("#")
+    assert path == "/invitation"
+    return secret
 
 
 def set_up(pages: Pages, person: Browser, page: str) -> tuple[str, list[str]]:
@@ -71,17 +73,39 @@ def strict(pages: Pages) -> Pages:
 
 
 def test_somebody_is_invited_chooses_a_password_and_is_led_to_the_second_factor(pages):
-    path = invited(pages)
+    secret = invited(pages)
     ida = pages.browser("ida")
-    assert "Ida Muster" in ida.get(path).text
-    wrong = ida.post(path, csrf="", password=PASSWORD, again="etwas anderes")
+    assert "Ida Muster" not in ida.get("/invitation").text
+    # Whoever has no script pastes the link, or what stands behind its #.
+    shown = ida.post("/invitation", csrf="", code=f" https://hub.example/admin/invitation#{secret} ")
+    assert (shown.status_code, "Ida Muster" in shown.text) == (200, True)
+    addresses = [each.url for each in (*shown.history, shown)]
+    wrong = ida.post("/invitation/accept", csrf="", password=PASSWORD, again="etwas anderes")
     assert (wrong.status_code, "nicht gleich" in wrong.text) == (422, True)
-    page = ida.post(path, csrf="", password=PASSWORD, again=PASSWORD)
+    page = ida.post("/invitation/accept", csrf="", password=PASSWORD, again=PASSWORD)
     assert "Richten Sie jetzt den zweiten Faktor ein" in page.text
     assert "Ida Muster" in page.text
-    assert ida.get(path).status_code == 404
+    addresses += [each.url for each in (*page.history, page)]
+    assert [each for each in addresses if secret in each] == [], "a proxy notes addresses"
+    assert secret not in shown.text + wrong.text + page.text
+    assert ida.http.cookies.get("hub-invitation") is None
+    assert ida.post("/invitation", csrf="", code=secret).status_code == 404
     assert "Einladung zurückgenommen" not in pages.as_("otto").get("/accounts").text
     assert ida.log_in().status_code == 303
+
+
+def test_the_address_of_an_invitation_alone_opens_nothing(pages):
+    secret = invited(pages)
+    stranger = pages.browser("niemand")
+    assert stranger.get(f"/invitation/{secret}").status_code == 404
+    assert "Ida Muster" not in stranger.get("/invitation", params={"code": secret}).text
+    assert stranger.post("/invitation/accept", csrf="", password=PASSWORD, again=PASSWORD).status_code == 404
+    handed_in = stranger.http.post(
+        f"{stranger.base}/invitation", data={"code": secret}, timeout=20, allow_redirects=False
+    )
+    kept = handed_in.headers["set-cookie"]
+    assert (handed_in.status_code, handed_in.headers["location"]) == (303, "/admin/invitation")
+    assert all(word in kept for word in ("HttpOnly", "SameSite=strict", "Max-Age=1800"))
 
 
 def test_an_authenticator_counts_with_its_first_code(pages):
@@ -227,9 +251,10 @@ def test_accounts_of_a_provider_have_their_factors_there(pages):
 
 
 def test_a_script_in_an_accounts_name_stays_text(pages):
-    path = invited(pages, full_name=SCRIPT)
+    secret = invited(pages, full_name=SCRIPT)
     ida, otto = pages.browser("ida"), pages.as_("otto")
-    shown = [ida.get(path), otto.get("/accounts"), ida.post(path, csrf="", password=PASSWORD, again=PASSWORD)]
+    shown = [ida.post("/invitation", csrf="", code=secret), ida.get("/invitation"), otto.get("/accounts")]
+    shown.append(ida.post("/invitation/accept", csrf="", password=PASSWORD, again=PASSWORD))
     shown += [otto.get("/accounts/ida"), otto.get("/accounts"), otto.get("/audit"), ida.get("/account")]
     for page in shown:
         assert page.status_code == 200
@@ -284,9 +309,11 @@ def test_guessing_the_second_factor_is_turned_away_whatever_password_is_known(pa
 
 
 def test_the_form_of_an_invitation_takes_nothing_from_another_site(pages):
-    path = invited(pages)
+    secret = invited(pages)
     victim = pages.browser("ida")
+    victim.post("/invitation", csrf="", code=secret)
     victim.http.headers["Sec-Fetch-Site"] = "cross-site"
-    assert victim.post(path, csrf="", password=PASSWORD, again=PASSWORD).status_code == 403
+    assert victim.post("/invitation", csrf="", code=secret).status_code == 403
+    assert victim.post("/invitation/accept", csrf="", password=PASSWORD, again=PASSWORD).status_code == 403
     assert finish(victim, "000000").status_code == 403
     assert pages.store.accounts.account("ida") is None

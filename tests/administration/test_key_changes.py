@@ -162,9 +162,9 @@ def test_whoever_created_a_destination_does_not_put_it_into_service(stage, desk,
     stage.hub.store.audit.append(entry)
     created = replace(place, status="created")
     with pytest.raises(Forbidden):
-        desk.require_second_person(created, actor="otto")
-    desk.require_second_person(created, actor="anton")
-    desk.require_second_person(place, actor="otto")
+        desk.require_second_person(created, actor="otto", now=stage.clock())
+    desk.require_second_person(created, actor="anton", now=stage.clock())
+    desk.require_second_person(place, actor="otto", now=stage.clock())
 
 
 def test_a_certificate_becomes_a_key_with_its_chain(stage, key):

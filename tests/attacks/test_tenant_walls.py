@@ -43,6 +43,7 @@ OWN = {"login", "logout", "oidc", "account", "invitation"}
 PERSONS = {"see", "edit", "approve", "operate"}
 THEIRS = {
     "accountName",
+    "tenantId",
     "sessionId",
     "submissionId",
     "replyId",
@@ -54,7 +55,7 @@ THEIRS = {
     "keyId",
     "upload",
 }
-OPEN = {"number", "ruleId", "seq", "leikaKey", "slug", "serviceIdentifier"}
+OPEN = {"role", "number", "ruleId", "seq", "leikaKey", "slug", "serviceIdentifier"}
 #: FIT-Connect's interface tells everybody to whom something can be sent, and by which key.
 SAID_TO_ALL = re.compile(r"fit_connect\.v[12]\.destinations\.(show|keys?)|keys\.submission")
 #: Nobody has to say who they are for these.
@@ -197,7 +198,11 @@ def test_no_operation_tells_or_changes_what_is_another_tenants(office):
         answer = requests.post(f"{office.base}/token", data=form, timeout=30)
         clients.append(office.with_(answer.json()["access_token"]))
     walter = office.as_("walter")
-    values = {f"{name}Id": value for name, value in other.ids.items()} | {"number": "1", "leikaKey": "99123"}
+    values = {f"{name}Id": value for name, value in other.ids.items()} | {
+        "number": "1",
+        "leikaKey": "99123",
+        "role": "viewer",
+    }
     values["accountName"] = other.ids["account"]
     tried = 0
     for method, path, operation in _operations():

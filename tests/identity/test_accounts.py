@@ -201,7 +201,7 @@ def test_a_local_and_a_providers_account_may_be_one_human_and_two_of_a_kind_are_
         ("vera", ["udo"], False),
         ("vera", [], False),
     ):
-        assert may_be_one_human(store, one, others) is expected, (one, others)
+        assert may_be_one_human(store, one, others, now=NOW) is expected, (one, others)
 
 
 def test_unknown_accounts_cannot_be_changed(accounts):

@@ -252,7 +252,7 @@ def test_a_local_account_is_no_second_person_for_a_first_start_either(entrance):
     store.audit.append(AuditEntry(at=stage.clock(), actor=creator, action="destination.create", target=target))
     desk = KeyApproval(store=store, policy=stage.hub.policy)
     with pytest.raises(Forbidden) as refusal:
-        desk.require_second_person(replace(place, status="created"), actor="anton")
+        desk.require_second_person(replace(place, status="created"), actor="anton", now=stage.clock())
     assert refusal.value.slug == "second-person"
 
 

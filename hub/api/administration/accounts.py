@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from connexion.lifecycle import ConnexionResponse
@@ -35,7 +36,7 @@ class AccountAdmin:
 
     async def show(self, accountName: str) -> ConnexionResponse:  # noqa: N803  # the contract's names
         """Show one account."""
-        view = await in_thread(self._desk.show, accountName, self._person())
+        view = await in_thread(self._desk.show, accountName, self._person(), now=self._clock())
         return json_answer(_json(view), headers=FRESH)
 
     async def lock(self, accountName: str) -> ConnexionResponse:  # noqa: N803
@@ -49,6 +50,15 @@ class AccountAdmin:
     async def reset_factors(self, accountName: str) -> ConnexionResponse:  # noqa: N803
         """Take somebody else's second factors away."""
         return await self._changed(self._desk.reset_factors, accountName)
+
+    async def vouch(self, accountName: str) -> ConnexionResponse:  # noqa: N803
+        """Say as a third person that an account is a human of its own."""
+        return await self._changed(self._desk.vouch, accountName)
+
+    async def set_roles(self, accountName: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
+        """Give an account other roles; with fewer of them its sessions end."""
+        roles = tuple(map(Role, body["roles"]))
+        return await self._changed(partial(self._with_roles, roles), accountName)
 
     async def sessions(self, accountName: str) -> ConnexionResponse:  # noqa: N803
         """List the live sessions and tokens of an account: one's own, or with the right to operate another's."""
@@ -94,13 +104,16 @@ class AccountAdmin:
 
         def changed() -> AccountView:
             change(name, person, now=self._clock())
-            return self._desk.show(name, person)
+            return self._desk.show(name, person, now=self._clock())
 
         return json_answer(_json(await in_thread(changed)), headers=FRESH)
 
+    def _with_roles(self, roles: tuple[Role, ...], name: str, person: Person, *, now: datetime) -> Account:
+        return self._desk.set_roles(name, roles, person, now=now)
+
     def _listed(self, person: Person, *, search: str, offset: int, limit: int) -> Any:
         page = self._desk.list(person, search=search, offset=offset, limit=limit)
-        return page, [self._desk.view(each) for each in page.items]
+        return page, [self._desk.view(each, now=self._clock()) for each in page.items]
 
 
 def _json(view: AccountView) -> dict[str, Any]:
@@ -113,6 +126,8 @@ def _json(view: AccountView) -> dict[str, Any]:
         "local": account.is_local,
         "secondFactor": view.factors.any,
         "secondFactorMissing": view.lacks_factor,
+        "countsAsOneWith": list(view.handed_by),
+        "vouchedBy": account.vouched_by,
         "createdAt": _moment(account.created_at),
         "disabledAt": None if account.disabled_at is None else _moment(account.disabled_at),
     }

@@ -16,7 +16,14 @@ from uuid import UUID
 from connexion.lifecycle import ConnexionResponse
 
 from hub.administration.deliveries import DeadLetters, RedrivenBy, RedriveWindow
-from hub.administration.destinations import DestinationService, DestinationStanding, Draft, KeyChange, KeyStep
+from hub.administration.destinations import (
+    DestinationService,
+    DestinationStanding,
+    Draft,
+    KeyAddition,
+    KeyChange,
+    KeyStep,
+)
 from hub.administration.offers import Offers, dropped
 from hub.api import FRESH, etag, in_thread, json_answer, known_state, listed, moment_of
 from hub.crypto import expires_at
@@ -138,19 +145,31 @@ class DestinationAdmin:
         return waiting
 
     async def add_key(self, destinationId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
-        """Add a public key; it is used for nothing until two persons activate it."""
-        added = await in_thread(
+        """Add a public key: for sealing at once, but used for nothing until two persons activate it; for signatures by two."""
+        made: KeyAddition = await in_thread(
             self._destination_service.add_key, UUID(destinationId), body, self._person(), now=self._clock()
         )
-        return json_answer({"kid": body["kid"], "added": added}, 201 if added else 200, FRESH)
+        answer = {"kid": body["kid"], "added": made.added}
+        answer |= {} if made.change is None else {"keyChange": _change(made.change)}
+        return json_answer(answer, 202 if made.waits else 201 if made.added else 200, FRESH)
 
-    async def activate_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
+    async def activate_key(
+        self,
+        destinationId: str,  # noqa: N803
+        keyId: str,  # noqa: N803
+        body: dict[str, Any] | None = None,
+    ) -> ConnexionResponse:
         """Seal to this key from now on: 202 after the first person's word, 200 after the second's."""
-        return await self._change_key(destinationId, keyId, KeyStep.ACTIVATE)
+        return await self._change_key(destinationId, keyId, KeyStep.ACTIVATE, body)
 
-    async def retire_key(self, destinationId: str, keyId: str) -> ConnexionResponse:  # noqa: N803
+    async def retire_key(
+        self,
+        destinationId: str,  # noqa: N803
+        keyId: str,  # noqa: N803
+        body: dict[str, Any] | None = None,
+    ) -> ConnexionResponse:
         """Use this key for nothing new: 202 after the first person's word, 200 after the second's."""
-        return await self._change_key(destinationId, keyId, KeyStep.RETIRE)
+        return await self._change_key(destinationId, keyId, KeyStep.RETIRE, body)
 
     async def close_circuit(
         self,
@@ -164,9 +183,17 @@ class DestinationAdmin:
         )
         return json_answer(self._circuit(circuit), headers=FRESH)
 
-    async def _change_key(self, destination_id: str, kid: str, step: KeyStep) -> ConnexionResponse:
+    async def _change_key(
+        self, destination_id: str, kid: str, step: KeyStep, body: dict[str, Any] | None
+    ) -> ConnexionResponse:
         change = await in_thread(
-            self._destination_service.change_key, UUID(destination_id), kid, step, self._person(), now=self._clock()
+            self._destination_service.change_key,
+            UUID(destination_id),
+            kid,
+            step,
+            self._person(),
+            now=self._clock(),
+            text=(body or {}).get("text", ""),
         )
         return json_answer(_change(change), 202 if change.state is ChangeState.OPEN else 200, FRESH)
 

@@ -33,6 +33,11 @@ accounts = Table(
     Column("subject", Text),
     #: Where its roles count, with all below; NULL: in the area that ``tenant`` says.
     Column("tenant_id", Text, index=True),
+    #: Whose hands it came from, and who said since that it is a human of its own: four eyes ask (:mod:`hub.identity.persons`).
+    Column("invited_by", Text),
+    Column("reset_by", Text),
+    instant("reset_until", optional=True),
+    Column("vouched_by", Text),
     Index("ix_accounts_identity", "issuer", "subject", unique=True),
 )
 
