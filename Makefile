@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-uploads uploads-full bench-portal portal-pictures bench-as4 bench-usage bench-country bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-uploads uploads-full bench-portal portal-pictures bench-as4 bench-usage bench-scope bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -177,6 +177,9 @@ bench-as4: $(VENV)/test.stamp $(VENV)/as4.stamp ## Measure an accept beside what
 
 bench-usage: $(VENV)/test.stamp ## Measure the roll-up of a month (PostgreSQL; ARGS="--submissions 10000000" takes some 25 GB; a million < 5 min).
 	$(BIN)/python -W ignore -m benchmarks.usage $(ARGS)
+
+bench-scope: $(VENV)/test.stamp ## Measure what the filter of scopes costs on lists of a million submissions (PostgreSQL, < 5 min; ARGS="--submissions 10000000").
+	$(BIN)/python -W ignore -m benchmarks.scope $(ARGS)
 
 bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run, the price of proof, attachments of 500 MB (PostgreSQL, < 20 min).
 	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)

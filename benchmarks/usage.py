@@ -21,11 +21,12 @@ from hub.model.usage import Month, span_of
 from hub.store import Store
 
 _MONTH = Month(2026, 10)
-_DESTINATIONS, _SERVICES, _SENDERS = 421, 25, 6
+DESTINATIONS, _SERVICES, _SENDERS = 421, 25, 6
 _PARTIES = text("""
 INSERT INTO destinations (destination_id, name, status, tenant, services, metadata_versions, encryption_kid, contact, adapter,
     adapter_config, created_at, updated_at)
-SELECT lpad(n::text, 36, '0'), 'Ort ' || n, 'active', '06' || lpad(n::text, 10, '0'), '[]', '[]', 'k', '{}',
+SELECT lpad(n::text, 8, '0') || '-0000-4000-8000-000000000000',
+    'Ort ' || n, 'active', '06' || lpad(n::text, 10, '0'), '[]', '[]', 'k', '{}',
     'mailbox', '{}', 0, 0
 FROM generate_series(0, :destinations - 1) n
 """)
@@ -40,7 +41,7 @@ INSERT INTO {table} SELECT {columns} FROM (
 ) made
 """
 _ID = "substr(stamp, 1, 8) || '-' || substr(stamp, 9, 4) || '-7000-8000-' || tail"
-_PLACE = f"lpad((n % {_DESTINATIONS})::text, 36, '0')"
+_PLACE = f"lpad((n % {DESTINATIONS})::text, 8, '0') || '-0000-4000-8000-000000000000'"
 _HOUR = 3_600_000_000
 _COLUMNS = {
     "cases (case_id, destination_id, sender, seq, head, created_at, last_event_at, covered)": (
@@ -50,7 +51,7 @@ _COLUMNS = {
     "announced, notices, receipt, created_at, submitted_at, finished_at, deleted_at)": (
         f"{_ID}, 'submission', {_ID}, {_PLACE}, 's' || n % {_SENDERS}, 'plain', "
         "CASE WHEN n % 10 = 0 THEN 'rejected' WHEN n % 2 = 0 THEN 'deleted' ELSE 'accepted' END, "
-        f"'urn:de:fim:leika:leistung:' || n % {_SERVICES}, 'x', '06' || lpad((n % {_DESTINATIONS})::text, 10, '0'), '[]', 0, "
+        f"'urn:de:fim:leika:leistung:' || n % {_SERVICES}, 'x', '06' || lpad((n % {DESTINATIONS})::text, 10, '0'), '[]', 0, "
         f"repeat('r', 1200), at, at, at + (n % 300) * {_HOUR}, CASE WHEN n % 2 = 0 THEN at END"
     ),
     "deliveries (delivery_id, submission_id, destination_id, state, fencing, lapses, attempts, repeat, accepted_at, "
@@ -99,7 +100,7 @@ def fill(store: Store, url: str, number: int) -> None:
         "begin": int(begin.timestamp() * 1_000_000),
         "step": (end - begin) / timedelta(microseconds=1) / number,
     }
-    store.database.write(lambda connection: connection.execute(_PARTIES, {"destinations": _DESTINATIONS}).rowcount)
+    store.database.write(lambda connection: connection.execute(_PARTIES, {"destinations": DESTINATIONS}).rowcount)
     for first in range(0, number, 200_000):
         part = values | {"first": first, "last": min(first + 200_000, number) - 1}
         for table, columns in _COLUMNS.items():

@@ -494,6 +494,7 @@ def _clearing(hub: Context) -> list[Duty]:
 def _counting(hub: Context) -> list[Duty]:
     every = timedelta(hours=1)
     return [
+        Duty(name="place-strays", every=timedelta(minutes=5), run=lambda _: hub.store.tenants.place_strays()),
         Duty(name="usage", every=every, run=hub.roll_up.run),
         Duty(name="watch", every=every, run=hub.watch.run),
         Duty(name="ai-links", every=every, run=hub.link_watch.run, pending=hub.link_watch.pending),

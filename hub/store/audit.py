@@ -28,7 +28,7 @@ from hub.errors import UnreadableRow
 from hub.model import GENESIS, Scope, hash_of
 from hub.store import tables
 from hub.store.database import Database, Page, from_json, in_postgresql, micros, moment, reads, to_json
-from hub.store.scopes import within
+from hub.store.scopes import one_of, within
 
 _AUDIT = tables.audit
 _READS = tables.reads
@@ -145,7 +145,7 @@ def _targets(scope: Scope) -> CompoundSelect[Any]:
     def named(kind: str, table: Table, column: str, condition: ColumnElement[bool]) -> Select[Any]:
         return select(literal(f"{kind}:") + table.c[column]).where(condition)
 
-    inside = tables.tenants.c.tenant_id.in_(sorted(scope.tenants or ()))
+    inside = one_of(tables.tenants.c.tenant_id, scope.tenants or ())
     return union_all(
         named("destination", tables.destinations, "destination_id", within(tables.destinations, scope)),
         named("client", tables.clients, "client_id", within(tables.clients, scope)),

@@ -129,7 +129,7 @@ class Overview:
         """Return one page of submissions without contents, newest first."""
         columns = _MESSAGES.c
         conditions: list[ColumnElement[bool]] = [
-            columns.kind == Subject.SUBMISSION.value,
+            tables.is_submission(),
             destination_within(columns.destination_id, scope),
         ]
         if wanted.text:

@@ -30,7 +30,7 @@ from hub.model import EVERYTHING, ROOT, Role, Scope, Tenant, TenantGrant, Tenant
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
 from hub.store.database import Database, Page, clamp, in_postgresql, json_object, micros, moment, reads, to_json
-from hub.store.scopes import standing_for
+from hub.store.scopes import one_of, standing_for
 
 _TENANTS = tables.tenants
 _AREAS = tables.tenant_areas
@@ -88,7 +88,7 @@ class Tenants:
 
     def tree(self, *, scope: Scope) -> list[Tenant]:
         """Return all tenants within a scope, by name; the root first, where it is within."""
-        inside = true() if scope.tenants is None else _TENANTS.c.tenant_id.in_(sorted(scope.tenants))
+        inside = true() if scope.tenants is None else one_of(_TENANTS.c.tenant_id, scope.tenants)
         found = self._database.read(lambda connection: _read(connection, inside))
         if scope.is_everything and all(each.tenant_id != ROOT for each in found):
             found.insert(0, _root())
@@ -233,6 +233,24 @@ class Tenants:
 
         return self._database.write(write)
 
+    def place_strays(self) -> int:
+        """Give what names an area and no tenant to whoever stands for that area (a periodic duty); return how many areas.
+
+        Programs of the version before write it so. What the root stands for by name, and what nobody does, stays the root's.
+        """
+        if not self._database.read(_strays):
+            return 0
+
+        def write(connection: Connection) -> int:
+            self._begin(connection, _EPOCH)
+            found = _strays(connection)
+            for table, area, tenant_id in found:
+                there = table.c.tenant == area, table.c.tenant_id.is_(None)
+                connection.execute(update(table).where(*there).values(tenant_id=tenant_id))
+            return len(found)
+
+        return self._database.write(write)
+
     def holdings(self, tenant_id: str) -> Holdings:
         """Return what belongs to a tenant and all below it."""
 
@@ -324,6 +342,25 @@ def _above(connection: Connection, tenant_id: str) -> list[str]:
         if here is None:
             break
         found.append(here)
+    return found
+
+
+def _strays(connection: Connection) -> list[tuple[Table, str, str]]:
+    """Return which areas stand in which tables without a tenant, and whose they are; an account's where it is exactly so."""
+    found = []
+    for table in _BELONGING:
+        lost = select(table.c.tenant).where(table.c.tenant_id.is_(None), table.c.tenant != "").distinct()
+        for area in connection.execute(lost).scalars().all():
+            shortest = len(area) if table is _ACCOUNTS else 2
+            beginnings = [area[:length] for length in range(shortest, len(area) + 1)]
+            nearest = (
+                select(_AREAS.c.tenant_id)
+                .where(_AREAS.c.ars.in_(beginnings))
+                .order_by(func.length(_AREAS.c.ars).desc())
+            )
+            whose = connection.execute(nearest).scalars().first()
+            if whose not in {None, ROOT}:
+                found.append((table, area, str(whose)))
     return found
 
 

@@ -281,6 +281,15 @@ def _people(store: Store) -> None:
     store.logins.remember("known", kind="client", until=NOW, now=NOW)
     store.tenants.add([tenant("kreis"), tenant("gemeinde", parent="kreis")], audit=AUDIT)
     store.tenants.grant(granted("gemeinde"), audit=AUDIT)
+    _stray(store)
+
+
+def _stray(store: Store) -> None:
+    """A client with an area and without its tenant, as a program of before writes one."""
+    store.tenants.add([replace(tenant("pfalz"), areas=("07",))], audit=AUDIT)
+    store.parties.add_client(client("stray", tenant="07"))
+    lost = tables.clients.update().where(tables.clients.c.client_id == "stray").values(tenant_id=None)
+    store.database.write(lambda connection: connection.execute(lost).rowcount)
 
 
 def _figures(store: Store) -> None:
@@ -485,6 +494,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
         "gemeinde", successor="kreis", keep_rights=False, until=NOW.date(), audit=lambda _held: AUDIT, now=NOW
     ),
     "tenants.grant": lambda s, _: s.tenants.grant(granted("kreis"), audit=AUDIT),
+    "tenants.place_strays": lambda s, _: s.tenants.place_strays(),
     "tenants.revoke": lambda s, _: s.tenants.revoke(granted("gemeinde"), audit=AUDIT),
     "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
     "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),

@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects import postgresql, sqlite
 from store_values import NOW, accepted, known_destination
 from test_commit_faults import account, client
 
 from hub.errors import Conflict, NotFound
 from hub.identity.persons import Right, person_of
 from hub.model import EVERYTHING, NOTHING, ROOT, Role, Scope, Tenant, TenantGrant, TenantKind
-from hub.store import AuditEntry
+from hub.store import AuditEntry, tables
 from hub.store.reports import Wanted
+from hub.store.scopes import within
 
+DIALECTS = (postgresql.dialect(), sqlite.dialect())
 AUDIT = AuditEntry(at=NOW, actor="anna", action="tenant.add", target="tenant:x")
 DISTRICT, TOWN, OTHER = "06435", "06435014", "06439"
 
@@ -164,6 +167,58 @@ def test_a_circle_that_no_change_makes_ends_all_the_same(tree):
     tree.database.write(lambda connection: connection.exec_driver_sql(circle).rowcount)
     assert tree.tenants.scope_of(["hanau"]).tenants == {"mkk", "hanau", "bauamt"}
     assert len(tree.tenants.above("hanau")) <= 12
+
+
+def _as_before(store) -> dict[str, str | None]:
+    """Let rows be as a program of version 0.3.0 writes them, which knows no tenants; return whose they are for the tree."""
+    known_destination(store, tenant=f"{TOWN}0014")
+    known_destination(store, tenant="16")
+    store.accounts.add(account("district", tenant=DISTRICT), audit=AUDIT)
+    store.accounts.add(account("association", tenant="064350015"), audit=AUDIT)
+    store.parties.add_client(client(tenant=DISTRICT))
+    for table in (tables.destinations, tables.clients, tables.accounts):
+        emptied = table.update().values(tenant_id=None)
+        store.database.write(lambda connection, statement=emptied: connection.execute(statement).rowcount)
+    return _whose(store)
+
+
+def _whose(store) -> dict[str, str | None]:
+    parties, everything = store.parties, EVERYTHING
+    found = {each.tenant: each.tenant_id for each in parties.destinations(scope=everything).items}
+    found |= {each.client_id: each.tenant_id for each in parties.clients(scope=everything).items}
+    return found | {each.name: each.tenant_id for each in store.accounts.accounts(scope=everything).items}
+
+
+def test_what_a_program_of_before_writes_gets_its_tenant_from_the_duty(tree):
+    assert set(_as_before(tree).values()) == {None}
+    assert seen(tree, "hanau") == set(), "until then nobody but the root sees it"
+    assert tree.tenants.place_strays() == 3
+    whose = {f"{TOWN}0014": "hanau", "16": None, "online-service": "mkk", "district": "mkk", "association": None}
+    assert _whose(tree) == whose
+    assert len(seen(tree, "hanau")) == 1
+    assert tree.tenants.place_strays() == 0, "what nobody stands for stays, and is not asked for again and again"
+
+
+def test_what_the_root_took_over_is_nobodys_stray(tree):
+    """The town is dissolved into the state: what it had is the state's, though the district stands for a wider area."""
+    place(tree, "a", tenant=f"{TOWN}0014", tenant_id="hanau")
+    tree.tenants.dissolve("hanau", successor=ROOT, keep_rights=False, until=NOW.date(), audit=lambda _: AUDIT, now=NOW)
+    assert tree.tenants.place_strays() == 0
+    assert seen(tree, "mkk") == set()
+
+
+@pytest.mark.parametrize("many", [1, 600])
+def test_however_many_tenants_a_scope_names_they_are_one_parameter(tree, many):
+    place(tree, "a", tenant_id="mkk")
+    scope = Scope(frozenset({"mkk", *(f"t{number}" for number in range(many - 1))}))
+    assert [len(within(tables.destinations, scope).compile(dialect=each).params) for each in DIALECTS] == [1, 1]
+    assert seen_within(tree, scope) == {"a"}
+    names = {"'; DROP TABLE tenants; --", '"', "mkk\\", "{mkk}", "NULL", "mkk,rtk"}
+    assert seen_within(tree, Scope(frozenset(names))) == set(), "an id is no part of the statement"
+
+
+def seen_within(store, scope: Scope) -> set[str]:
+    return {each.name for each in store.parties.destinations(scope=scope).items}
 
 
 _LISTS = """

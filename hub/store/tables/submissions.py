@@ -79,6 +79,17 @@ messages = Table(
     Column("reference", Text),
 )
 
+
+def is_submission() -> ColumnElement[bool]:
+    """The condition of the indexes of lists of submissions; a literal, for SQLite matches no parameter with it."""
+    return messages.c.kind == literal_column("'submission'")
+
+
+#: The newest first, however many there are; and how many a destination has. Both are small: a time, and an id that repeats.
+partial_index("ix_messages_newest", "kind = 'submission'", messages.c.created_at)
+
+partial_index("ix_messages_destination", "kind = 'submission'", messages.c.destination_id)
+
 partial_index(
     "ix_messages_waiting",
     "state IN ('submitted', 'forwarded')",

@@ -1,0 +1,80 @@
+"""What the filter of scopes costs: how a real PostgreSQL answers lists, its planner's switches as they are.
+
+Twenty thousand submissions at 421 destinations, as ``make bench-scope`` makes a million of them and tells times; here it is
+shown which way each list is read, and that no row pays for a filter that leaves nothing out.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from store_servers import empty
+
+from benchmarks.scope import EVERYWHERE, make
+from hub.model import EVERYTHING, Scope
+from hub.store import Store
+from hub.store.reports import Wanted
+
+NUMBER = 20_000
+TOWN = Scope(frozenset({"m7"}))
+
+
+@pytest.fixture(scope="module")
+def filled(postgresql_url):
+    empty(postgresql_url)
+    store = Store(postgresql_url)
+    make(store, postgresql_url, NUMBER)
+    yield store
+    store.close()
+    empty(postgresql_url)
+
+
+def plans(store, ask) -> list[str]:
+    """Return how each statement of a list was answered: the page, then the number of all."""
+    asked = []
+
+    def note(_connection, _cursor, statement, parameters, _context, _many):
+        asked.append((statement, parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        ask()
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    said = []
+    for statement, parameters in asked:
+        explained = f"EXPLAIN (ANALYZE, TIMING OFF, COSTS OFF) {statement}"
+        rows = store.database.read(lambda connection: connection.exec_driver_sql(explained, parameters).all())  # noqa: B023
+        said.append("\n".join(row[0] for row in rows))
+    return said
+
+
+def test_a_list_of_submissions_is_read_from_its_newest_whoever_asks(filled):
+    for scope in (EVERYTHING, EVERYWHERE):
+        page, number = plans(filled, lambda: filled.overview.submissions(Wanted(), scope=scope))  # noqa: B023
+        assert "Index Scan Backward using ix_messages_newest" in page, page
+        assert "Index Only Scan using ix_messages_destination" in number, number
+        assert "Seq Scan on messages" not in page + number
+
+
+def test_a_filter_that_leaves_nothing_out_is_asked_once_and_not_of_each_row(filled):
+    for plan in plans(filled, lambda: filled.overview.submissions(Wanted(), scope=EVERYWHERE)):
+        assert "InitPlan 1" in plan, plan
+        assert "(never executed)" in plan.partition("SubPlan 2")[2], plan
+        assert "Join" not in plan, plan
+
+
+def test_a_towns_submissions_are_found_by_its_destination(filled):
+    wanted = sum(1 for number in range(NUMBER) if number % 421 == 7)
+    assert filled.overview.submissions(Wanted(), scope=TOWN).total == wanted
+    (page,) = plans(filled, lambda: filled.overview.submissions(Wanted(), scope=TOWN))
+    assert f"Index Scan on ix_messages_destination (actual rows={wanted} loops=1)" in page, page
+    assert "Seq Scan" not in page
+
+
+def test_a_wide_scope_that_lacks_one_destination_does_not_see_it(filled):
+    almost = Scope((EVERYWHERE.tenants or frozenset()) - {"m7"})
+    hidden = sum(1 for number in range(NUMBER) if number % 421 == 7)
+    assert filled.overview.submissions(Wanted(), scope=almost).total == NUMBER - hidden
+    assert filled.overview.submissions(Wanted(), scope=EVERYWHERE).total == NUMBER
