@@ -17,6 +17,8 @@ import pytest
 from stage import TAUNUSSTEIN, WIESBADEN
 
 from hub.identity.passkeys import RelyingParty
+from hub.model import ROOT, Role, Tenant, TenantKind
+from hub.store import AuditEntry
 
 OUT = Path(__file__).parents[1] / "out"
 _SWITCHES = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]
@@ -40,9 +42,16 @@ PAGES = (
     ("dead", "/dead"),
     ("audit", "/audit?verify=1"),
     ("health", "/health"),
-    ("accounts", "/accounts"),
-    ("account-of", "/accounts/viktor"),
     ("account", "/account"),
+    ("usage", "/usage"),
+    ("open-points", "/open"),
+)
+#: What takes the right to operate, as an operator sees it. Ida is invited, and nobody has vouched for her account.
+OPERATED = (
+    ("tenants", "/tenants"),
+    ("tenant-of", "/tenants/rheingau"),
+    ("accounts", "/accounts"),
+    ("account-of", "/accounts/ida"),
 )
 
 
@@ -398,6 +407,54 @@ def test_every_page_is_accessible_and_fits_its_screen(visit, pages, width):
         _picture(page, f"{name}-{width}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         _require_access(page, name)
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_tenants_and_accounts_are_accessible_and_fit_their_screen(visit, pages, width):
+    now, store = pages.stage.clock(), pages.store
+    known = Tenant(
+        tenant_id="rheingau",
+        parent=ROOT,
+        kind=TenantKind.DISTRICT,
+        name="Rheingau-Taunus-Kreis",
+        areas=("06439",),
+        created_at=now,
+        updated_at=now,
+    )
+    store.tenants.add([known], audit=AuditEntry(at=now, actor="x", action="tenant.add", target="tenant:rheingau"))
+    pages.accounts.add("ida", pages.password, roles=(Role.OPERATOR,), actor="ida", invited_by="otto", now=now)
+    page = visit("otto", width=width)
+    for name, path in OPERATED:
+        page.goto(f"{pages.base}{path}")
+        _picture(page, f"{name}-{width}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        _require_access(page, name)
+    assert page.get_by_text("Noch nicht bestätigt").count() == 1
+
+
+def test_an_invitation_is_opened_by_its_link_and_no_address_has_its_secret(chromium, visit, pages):
+    operator = visit("otto")
+    operator.goto(f"{pages.base}/accounts")
+    operator.get_by_label("Kontoname").fill("ida")
+    operator.get_by_label("Vor- und Nachname").fill("Ida Muster")
+    operator.get_by_role("checkbox", name=re.compile("Betrieb|operator", re.IGNORECASE)).first.check()
+    operator.get_by_role("button", name="Einladen").click()
+    link = operator.locator("#link").inner_text()
+    secret = link.partition("#")[2]
+    asked = []
+    invited = chromium.new_page(viewport={"width": 360, "height": 740})
+    invited.on("request", lambda request: asked.append(request.url))
+    invited.goto(f"{pages.base}/invitation#{secret}")
+    invited.get_by_text("Ida Muster").wait_for()
+    _picture(invited, "invitation-360")
+    _require_access(invited, "invitation")
+    assert secret not in invited.url
+    assert [each for each in asked[1:] if secret in each] == []
+    invited.get_by_label("Ihr neues Passwort").fill(pages.password)
+    invited.get_by_label("Noch einmal").fill(pages.password)
+    invited.get_by_role("button", name="Konto anlegen").click()
+    invited.get_by_text("Ihr Konto ist angelegt").wait_for()
+    invited.close()
 
 
 def test_the_log_in_is_accessible(chromium, pages):
