@@ -208,18 +208,23 @@ class Database:
         *,
         offset: int,
         limit: int,
+        whole: tuple[Select[Any], Select[Any]] | None = None,
     ) -> Page[R]:
         """Return one page of an ordered ``statement``, counted and read in the same snapshot.
 
-        What cannot be read is counted, logged, and left out; the page names it.
+        What cannot be read is counted, logged, and left out; the page names it. ``whole`` is what selects something that a
+        filter of the statement leaves out, and the statement without that filter: it is read where there is nothing.
         """
 
         def read(connection: Connection) -> Page[R]:
             start, most = max(0, min(offset, _FARTHEST)), clamp(limit)
-            rows = connection.execute(statement.offset(start).limit(most)).all()
+            asked = statement
+            if whole is not None and connection.execute(whole[0]).first() is None:
+                asked = whole[1]
+            rows = connection.execute(asked.offset(start).limit(most)).all()
             # A page that is begun and not full ends the list: nothing is left to be counted.
             if len(rows) == most or (start and not rows):
-                count = select(func.count()).select_from(statement.order_by(None).subquery())
+                count = select(func.count()).select_from(asked.order_by(None).subquery())
                 total = connection.execute(count).scalar_one()
             else:
                 total = start + len(rows)

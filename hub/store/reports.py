@@ -7,10 +7,10 @@ Numbers for gauges: how much waits, how much lies here. Each is one query over a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, or_, select, true
@@ -22,8 +22,9 @@ from hub.store.deliveries import _view as delivery_view
 from hub.store.deliveries import to_circuit
 from hub.store.records import Backlog, Circuit, DeliveryState, DeliveryView, StoredMessage
 from hub.store.rows import to_message
-from hub.store.scopes import destination_within
+from hub.store.scopes import beyond, destination_within
 
+R = TypeVar("R")
 _MESSAGES = tables.messages
 _DELIVERIES = tables.deliveries
 _ATTEMPTS = tables.attempts
@@ -128,10 +129,7 @@ class Overview:
     def submissions(self, wanted: Wanted, *, scope: Scope, offset: int = 0, limit: int = 50) -> Page[StoredMessage]:
         """Return one page of submissions without contents, newest first."""
         columns = _MESSAGES.c
-        conditions: list[ColumnElement[bool]] = [
-            tables.is_submission(),
-            destination_within(columns.destination_id, scope),
-        ]
+        conditions: list[ColumnElement[bool]] = [tables.is_submission()]
         if wanted.text:
             text = wanted.text.lower()
             ids = (columns.message_id, columns.case_id)
@@ -147,8 +145,8 @@ class Overview:
             conditions.append(columns.state == wanted.state.value)
         if wanted.since is not None:
             conditions.append(columns.created_at >= micros(wanted.since))
-        statement = select(_MESSAGES).where(*conditions).order_by(columns.created_at.desc(), columns.message_id)
-        return self._database.page(statement, to_message, offset=offset, limit=limit)
+        whole = select(_MESSAGES).where(*conditions).order_by(columns.created_at.desc(), columns.message_id)
+        return self._scoped(whole, columns.destination_id, to_message, scope=scope, offset=offset, limit=limit)
 
     def submission(self, submission_id: UUID, *, scope: Scope) -> StoredMessage | None:
         """Return a submission without its contents; None if there is none, or it is not within the scope."""
@@ -167,11 +165,25 @@ class Overview:
         statement = select(_DELIVERIES).where(
             columns.state == DeliveryState.DEAD.value,
             tables.undelivered(),
-            destination_within(columns.destination_id, scope),
             true() if cause is None else columns.cause == cause.value,
         )
-        ordered = statement.order_by(columns.accepted_at, columns.delivery_id)
-        return self._database.page(ordered, delivery_view, offset=offset, limit=limit)
+        whole = statement.order_by(columns.accepted_at, columns.delivery_id)
+        return self._scoped(whole, columns.destination_id, delivery_view, scope=scope, offset=offset, limit=limit)
+
+    def _scoped(
+        self,
+        whole: Select[Any],
+        destination: Any,
+        convert: Callable[[Any], R],
+        *,
+        scope: Scope,
+        offset: int,
+        limit: int,
+    ) -> Page[R]:
+        """Return one page of what is within a scope; one that leaves nothing out is asked for that, and costs no row more."""
+        inside, left_out = whole.where(destination_within(destination, scope)), beyond(scope)
+        unfiltered = None if left_out is None else (left_out, whole)
+        return self._database.page(inside, convert, offset=offset, limit=limit, whole=unfiltered)
 
     def dead_causes(self, *, scope: Scope) -> dict[str, int]:
         """Return how many dead letters each cause has."""

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Table, Text, bindparam, false, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Select,
+    Table,
+    Text,
+    bindparam,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -87,12 +100,18 @@ def destination_within(destination_id: Any, scope: Scope) -> ColumnElement[bool]
     if scope.tenants is None:
         return true()
     inside = select(_DESTINATIONS.c.destination_id).where(within(_DESTINATIONS, scope))
-    if len(scope.tenants) < _MANY:
+    left_out = beyond(scope)
+    if left_out is None:
         return destination_id.in_(inside)  # type: ignore[no-any-return]
-    beyond = select(_DESTINATIONS.c.destination_id).where(
-        func.coalesce(within(_DESTINATIONS, scope), false()).is_(False)
-    )
-    return or_(~beyond.exists(), destination_id.in_(inside))
+    return or_(~left_out.exists(), destination_id.in_(inside))
+
+
+def beyond(scope: Scope) -> Select[Any] | None:
+    """Return what selects a destination that a scope leaves out; None for a scope that is too small to hold all there are."""
+    if scope.tenants is None or len(scope.tenants) < _MANY:
+        return None
+    outside = func.coalesce(within(_DESTINATIONS, scope), false()).is_(False)
+    return select(_DESTINATIONS.c.destination_id).where(outside).limit(1)
 
 
 def placed(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
