@@ -194,8 +194,8 @@ fuzz: $(VENV)/test.stamp ## Send every case that schemathesis derives from the c
 	FUZZ_ALL=1 $(BIN)/pytest -q tests/api/test_contract_fuzzing.py -k bounds
 
 lock: $(BIN)/uv ## Pin dependencies anew, with hashes.
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra backup --extra schematron --extra otel --extra portal pyproject.toml -o requirements.lock
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra backup --extra schematron --extra otel --extra portal --extra build --extra docs --extra dev pyproject.toml -o tests/requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra backup --extra schematron --extra otel --extra portal --extra timestamps pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --no-emit-package rathaus-hub-client --extra postgres --extra s3 --extra sftp --extra backup --extra schematron --extra otel --extra portal --extra timestamps --extra build --extra docs --extra dev pyproject.toml -o tests/requirements.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --constraints tests/requirements.lock deploy/build.in -o deploy/build.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate deploy/tools.in -o deploy/tools.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate benchmarks/full/requirements.in -o benchmarks/full/requirements.lock

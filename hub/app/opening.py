@@ -15,6 +15,7 @@ from hub.areas import Gazetteer
 from hub.config import Settings
 from hub.crypto import HubKeys, KeyPolicy
 from hub.crypto.development import InsecureDevelopmentAuthority
+from hub.crypto.timestamps import read_roots, require_package
 from hub.delivery.attempt import InstalledAdapters, Rules
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
@@ -23,6 +24,7 @@ from hub.identity.openid.login import CALLBACK_PATH, Grants, OpenIdLogin
 from hub.identity.second_factors import FactorDemand, FactorRule
 from hub.intake.uploads import UploadRules
 from hub.jobs.retention import Periods
+from hub.jobs.stamping import Stamping
 from hub.model import Breaker, Role, Schedule
 from hub.notifications.mail import MailedLinks, MailServer, Noticeboard
 from hub.openid.provider import Provider, Registration
@@ -270,4 +272,28 @@ def patience(settings: Settings) -> WatchPatience:
         mailbox=timedelta(days=settings.mailbox_days),
         sender=timedelta(days=settings.quiet_sender_days),
         unused=timedelta(days=settings.unused_days),
+    )
+
+
+def open_stamping(settings: Settings, store: Store, outbound: Outbound) -> Stamping | None:
+    """Return who stamps checkpoints; None where the settings name no time-stamping authority.
+
+    Raises:
+        ConfigurationError: its root certificates cannot be read, or the package that stamps need is missing.
+    """
+    if not settings.timestamp_url:
+        return None
+    require_package()
+    try:
+        roots = read_roots(Path(settings.timestamp_roots_file).read_bytes())
+    except OSError as exc:
+        raise ConfigurationError(
+            Text("timestamp_roots_file ist nicht lesbar.", "timestamp_roots_file cannot be read.")
+        ) from exc
+    return Stamping(
+        store=store,
+        outbound=replace(outbound, any_port=True),
+        url=settings.timestamp_url,
+        roots=roots,
+        every=timedelta(seconds=settings.timestamp_seconds),
     )

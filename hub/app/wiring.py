@@ -42,6 +42,7 @@ from hub.app.opening import (
     open_links,
     open_login,
     open_mail_server,
+    open_stamping,
     parts_of,
     patience,
     periods,
@@ -77,6 +78,7 @@ from hub.model import Destination, Sealing, utc_now
 from hub.notifications.callbacks import CallbackWorker, CallbackWriter
 from hub.notifications.mail import Postman
 from hub.observability import crashes
+from hub.observability.legal_time import SystemClock
 from hub.observability.metrics import LOGINS, Meters
 from hub.observability.tracing import open_traces
 from hub.proof.checkpoints import Checkpoints
@@ -135,6 +137,8 @@ class Foundation:
         self.catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
         #: The areas; ``gazetteers`` gives them with the operator's lists of the moment, for those who search.
         self.gazetteer = Gazetteer.load(settings.rules / "areas")
+        #: What is known of the machine's clock.
+        self.system_clock = SystemClock()
         self.gazetteers = GazetteerBook(self.gazetteer, postal_codes_of(settings), parts_of(settings))
         self.traces = open_traces(settings.otel_endpoint, node=settings.node, version=__version__)
         #: Every adapter that is installed, by name; ``adapters`` holds those that destinations have.
@@ -208,6 +212,7 @@ class Shared(Foundation):
             meters=self.meters,
         )
         self.link_watch = LinkWatch(links=store.ai_links, register=self.ai_register, outbound=self.outbound)
+        self.stamping = open_stamping(settings, store, self.outbound)
         self.evidences = Evidences(
             store=store, keys=keys, issuer=self.base_url, meters=self.meters, scans=bool(settings.scan)
         )
@@ -462,7 +467,11 @@ def _duties(hub: Context) -> Clock:
 
 def _proving(hub: Shared) -> list[Duty]:
     every = _CHECKPOINTS_EVERY
-    return [Duty(name="checkpoint", every=every, run=hub.checkpoints.make, pending=hub.checkpoints.pending)]
+    duties = [Duty(name="checkpoint", every=every, run=hub.checkpoints.make, pending=hub.checkpoints.pending)]
+    stamping = hub.stamping
+    if stamping is not None:
+        duties.append(Duty(name="timestamp", every=timedelta(minutes=1), run=stamping.run, pending=stamping.pending))
+    return duties
 
 
 def _clearing(hub: Context) -> list[Duty]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -38,6 +39,11 @@ def receipt() -> None:
     help="The proof of its case (/hub/v1/cases/ID/proof): also verify that the receipt stands in the signed log.",
 )
 @click.option(
+    "--tsa-roots",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Root certificates (PEM) of the time-stamping authority: also verify the time stamp in the proof (RFC 3161).",
+)
+@click.option(
     "--content",
     "contents",
     multiple=True,
@@ -47,7 +53,13 @@ def receipt() -> None:
 @click.option("--salt", default=None, help="The salt that came with the receipt (contentSalt), unless FILE holds it.")
 @data_option
 def verify_file(  # what may be checked at once
-    file: Path, jwks: Path | None, proof: Path | None, contents: tuple[Path, ...], salt: str | None, data: Path
+    file: Path,
+    jwks: Path | None,
+    proof: Path | None,
+    tsa_roots: Path | None,
+    contents: tuple[Path, ...],
+    salt: str | None,
+    data: Path,
 ) -> None:
     """Verify the signed receipt in FILE (alone, or the whole answer that brought it) and print what it says."""
     from hub.client.plain import Receipt
@@ -63,12 +75,19 @@ def verify_file(  # what may be checked at once
     if proof is not None:
         from hub.proof.checkpoints import require_receipt, verify_proof
 
-        found = verify_proof(_json(proof), published)
+        roots = [] if tsa_roots is None else _roots(tsa_roots)
+        document = _json(proof)
+        found = verify_proof(document, published, stamps_by=roots)
         require_receipt(found, claims)
         click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
+        if found.stamped is not None:
+            click.echo(f"Zeitstempel / time stamp  {found.stamped.at.isoformat()}, {found.stamped.policy}")
+        elif isinstance(document, dict) and "timestamp" in document:
+            click.echo("Zeitstempel ungeprüft: --tsa-roots fehlt / time stamp not verified: --tsa-roots is missing")
         if found.ai_steps is not None:
             none = "kein KI-Schritt aufgezeichnet / no AI step recorded"
             click.echo(f"{found.ai_steps} KI-Schritte / AI steps" if found.ai_steps else none)
+    click.echo(f"Eingang / received  {claims.get('acceptedAt', '?')}  {_clock_in(claims)}")
     for path in contents:
         parts = proven_parts(claims, salt or _salt_in(file), path.read_bytes())
         click.echo(f"empfangen / received  {path.name}: {', '.join(parts)}")
@@ -155,6 +174,24 @@ def _receipt_in(file: Path) -> str:
     if isinstance(document, dict) and isinstance(document.get("receipt"), str):
         return str(document["receipt"]).strip()
     return file.read_bytes().decode("ascii", errors="replace").strip()
+
+
+def _clock_in(claims: Mapping[str, Any]) -> str:
+    """Say whose clock a receipt's time is by, and whether it was held to a reference."""
+    clock = claims.get("clock")
+    state = clock.get("state") if isinstance(clock, dict) else None
+    said = {
+        "synchronised": "Uhr des Hubs, nachgeführt / the hub's clock, synchronised",
+        "unsynchronised": "Uhr des Hubs, nicht nachgeführt / the hub's clock, not synchronised",
+    }.get(str(state), "Uhr des Hubs, Stand nicht bekannt / the hub's clock, state not known")
+    error = clock.get("maxErrorMs") if isinstance(clock, dict) else None
+    return f"{said}, ± {error} ms" if isinstance(error, int | float) else said
+
+
+def _roots(file: Path) -> list[Any]:
+    from hub.crypto.timestamps import read_roots
+
+    return list(read_roots(file.read_bytes()))
 
 
 def _salt_in(file: Path) -> str:

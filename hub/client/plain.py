@@ -89,6 +89,12 @@ class Receipt:
         """Return the receipt that a key of ``jwks`` signed; ``SealBroken`` or ``KeyRefused`` if none did."""
         return cls(token=token, claims=verify_receipt(token, jwks), content_salt=content_salt)
 
+    @property
+    def clock(self) -> Mapping[str, Any]:
+        """Whose clock says ``accepted_at``, and whether it was held to a reference (``state``), *not-known* by default."""
+        said = self.claims.get("clock")
+        return said if isinstance(said, dict) else {"of": "hub", "state": "not-known"}
+
     def parts_with(self, content: bytes) -> list[str]:
         """Return the names of the parts that the hub received with exactly this content: ``data``, ``attachment:<id>``.
 

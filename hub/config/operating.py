@@ -190,6 +190,27 @@ class Operating(Serving):
     mail_operators: str = setting(
         "", "Mailadresse des Betriebs; leer: keine.", "Mail address of the hub's operators; empty: none."
     )
+    timestamp_url: str = setting(
+        "",
+        "Zeitstempelstelle (RFC 3161), die Prüfpunkte stempelt (https); leer: keine. Braucht timestamp_roots_file.",
+        "Time-stamping authority (RFC 3161) that stamps checkpoints (https); empty: none. Needs timestamp_roots_file.",
+        since="0.4.0",
+    )
+    timestamp_roots_file: str = setting(
+        "",
+        "Datei mit den Wurzelzertifikaten der Zeitstempelstelle (PEM).",
+        "File with the time-stamping authority's root certificates (PEM).",
+        since="0.4.0",
+        form=ValueForm.PATH,
+    )
+    timestamp_seconds: int = setting(
+        600,
+        "So oft wird höchstens gestempelt.",
+        "How often is stamped at most.",
+        since="0.4.0",
+        unit="s",
+        least=60,
+    )
     otel_endpoint: str = setting(
         "",
         "Wohin Spuren gehen (OTLP über HTTP); leer: nirgends.",

@@ -20,6 +20,7 @@ from hub.files.settings import holds_secret, secret_as_value, unknown, unusable_
 from hub.model import Role
 from hub.scanning import scanner_address
 from hub.scanning.kinds import allow_list
+from hub.transport.connection import Outbound
 from hub.transport.smtp import is_address
 
 #: The settings file in the data folder.
@@ -115,6 +116,7 @@ def _combined(settings: Settings) -> Iterator[Text]:
             f"second_factor_roles: names roles that do not exist, or none: {' '.join(strange) or '–'}.",
         )
     yield from _scan(settings)
+    yield from _timestamps(settings)
 
 
 def _addresses(settings: Settings) -> Iterator[Text]:
@@ -187,6 +189,22 @@ def _scan(settings: Settings) -> Iterator[Text]:
             "scan_limits: erwartet wird NAME=WERT, durch Leerzeichen getrennt, höchstens 300 Zeichen.",
             "scan_limits: expected is NAME=VALUE, separated by blanks, at most 300 characters.",
         )
+
+
+def _timestamps(settings: Settings) -> Iterator[Text]:
+    """Yield half a configuration of a time-stamping authority, and an address that is none."""
+    if bool(settings.timestamp_url) != bool(settings.timestamp_roots_file):
+        yield Text(
+            "timestamp_url und timestamp_roots_file gehören zusammen.",
+            "timestamp_url and timestamp_roots_file belong together.",
+        )
+    if settings.timestamp_url:
+        try:
+            Outbound(allow_private_addresses=settings.allow_private_addresses, any_port=True).require_url(
+                settings.timestamp_url
+            )
+        except HubError as error:
+            yield Text(f"timestamp_url: {error.detail.de}", f"timestamp_url: {error.detail.en}")
 
 
 def _openid(settings: Settings) -> Iterator[Text]:

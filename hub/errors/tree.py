@@ -64,6 +64,8 @@ TITLES: Mapping[str, Text] = {
     "adapter-change-open": Text("Änderung wartet schon", "A change waits already"),
     "address-invalid": Text("Adresse unbrauchbar", "Unusable address"),
     "ai-system-not-registered": Text("KI-System nicht im Register", "AI system not in the register"),
+    "timestamp-missing": Text("Kein Zeitstempel", "No time stamp"),
+    "timestamp-not-valid": Text("Zeitstempel ungültig", "Time stamp not valid"),
     "content-not-proven": Text("Inhalt nicht nachgewiesen", "Content not proven"),
     "already-exists": Text("Gibt es schon", "Exists already"),
     "area-unknown": Text("Gebiet unbekannt", "Unknown area"),

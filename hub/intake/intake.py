@@ -74,6 +74,7 @@ from hub.model import (
 )
 from hub.notifications.callbacks import CallbackWriter, at_rest
 from hub.observability.crashes import reach
+from hub.observability.legal_time import SystemClock
 from hub.routing import OnInvalid, Route, RoutingTable
 from hub.services import ServiceCatalogue
 from hub.store import Blobs, CaseHead, Filed, OutgoingCallback, Provisional, Remembered, Store
@@ -98,6 +99,7 @@ class IntakeTools(Protocol):
     base_url: str
     attachment_limit: int
     screening: Screening
+    system_clock: SystemClock
 
     def catalogs(self) -> SchemaCatalog:
         """Return the schema catalogue of the moment."""
@@ -523,6 +525,7 @@ class Reception(_Opened):
             in_case=self._in_case,
             scan=None if self._screen is None else self._screen.claim(),
             content=self._content,
+            clock=self._tools.system_clock.reading(),
         )
 
 

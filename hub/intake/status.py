@@ -39,6 +39,7 @@ from hub.model import (
 )
 from hub.model.ai_step import AiDecider, AiStep
 from hub.notifications.callbacks import Resending
+from hub.observability.legal_time import NOT_KNOWN, ClockReading
 from hub.proof.evidence import Evidences, receipt_claims
 from hub.routing import OnInvalid, Route, legal_day
 from hub.store import (
@@ -109,14 +110,21 @@ def receipt_of(
     in_case: InCase | None = None,
     scan: Mapping[str, Any] | None = None,
     content: Mapping[str, Any] | None = None,
+    clock: ClockReading = NOT_KNOWN,
 ) -> dict[str, Any]:
     """Return what the receipt says: what that of either door does, and by which rule and for which key.
 
     ``validation`` is the verdict on what was accepted although it breaks its schema or was not checked completely; ``scan``
-    is what came of scanning its parts for malware, ``content`` the proof of what the sender sent.
+    is what came of scanning its parts for malware, ``content`` the proof of what the sender sent,
+    ``clock`` what was known of the hub's clock.
     """
     claims = receipt_claims(
-        submission, events[-1], issuer=issuer, destination=destination.name, issued_at=submission.submitted_at
+        submission,
+        events[-1],
+        issuer=issuer,
+        destination=destination.name,
+        issued_at=submission.submitted_at,
+        clock=clock,
     )
     claims |= {"route": {"table": route.table_version, "rule": route.rule.id}, "encryptionKid": kid}
     if external_reference is not None:

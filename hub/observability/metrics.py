@@ -194,7 +194,7 @@ class Meters:
         self._begin_by_way_and_group()
         for loop in ("dispatcher", "results", "leases", "callbacks", "notices", "duties", "store-writer"):
             self._falls.labels(loop)
-        for duty in ("checkpoint", "sign-events", "sweep-blobs", "undelivered", "retention"):
+        for duty in ("checkpoint", "sign-events", "sweep-blobs", "undelivered", "retention", "timestamp"):
             self._failures.labels(duty)
         for table in ("deliveries", "messages", "contents", "destinations", "cases", "events", "callbacks", "notices"):
             self._unreadable.labels(table)

@@ -342,6 +342,7 @@ class SendingPages:
             "acceptedAt": receipt.accepted_at.isoformat(),
             "receipt": receipt.token,
             "salt": receipt.content_salt or "",
+            "clock": str(receipt.clock.get("state")) if receipt.clock.get("state") in _CLOCKS else "not-known",
             "document": pending["document"],
             "mediaType": asked.media_type.value,
             "files": [each.name for each in files],
@@ -452,6 +453,7 @@ class SendingPages:
         facts = (
             (self._said(visit, "send.reference"), sent["submissionId"]),
             (self._said(visit, "send.received"), _moment(sent["acceptedAt"], visit.language)),
+            (self._said(visit, "send.clock"), self._said(visit, f"send.clock-{sent.get('clock', 'not-known')}")),
             (self._said(visit, "send.office"), sent["destination"]),
             (self._said(visit, "send.service"), visit.running.service_name),
         )
@@ -459,6 +461,10 @@ class SendingPages:
             Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts)
         )
         return page.replace("</h1>", f"</h1>{head}", 1)
+
+
+#: What a receipt may say of the hub's clock, in the keys of the texts.
+_CLOCKS = ("synchronised", "unsynchronised", "not-known")
 
 
 def _proof(sent: Mapping[str, Any]) -> bytes:

@@ -13,14 +13,16 @@ its end off, leaves a chain that holds. Each checkpoint therefore holds the end 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from hub.crypto import HubKeys, inclusion_proof, make_checkpoint, tree_head, verify_checkpoint, verify_inclusion
+from hub.crypto.timestamps import StampedTime, verify_stamp
 from hub.errors import Conflict, HubError, SealBroken, Text, not_found
 from hub.model import EVERYTHING, GENESIS, HOUSE_PREFIX, Event, EventKind, canonical_entry, chained_hash
 from hub.store import AUDIT_LOG, AuditRecord, CaseHead, Checkpoint, LeafStanding, Page, Store, all_pages
@@ -85,6 +87,8 @@ _LEAVES = 1024
 #: Checkpoints that one tick makes at most; what is left waits for the next one.
 _ROUNDS = 20
 _PROOF_VERSION = 1
+#: Checkpoints between the one that holds a case and the one that was stamped: an hour of a busy hub, half a megabyte.
+_LONGEST_CHAIN = 720
 #: Checkpoints whose leaves are kept at hand once they were verified: a few hundred kilobytes.
 _REMEMBERED = 16
 
@@ -126,6 +130,8 @@ class Proven:
     at: datetime
     hashes: Mapping[int, str]
     ai_steps: int | None = None
+    #: When a time-stamping authority saw it at the latest; None where no stamp was there, or none was asked for.
+    stamped: StampedTime | None = None
 
 
 class Checkpoints:
@@ -203,7 +209,7 @@ class Checkpoints:
         leaves = self._log.leaves(checkpoint.number)
         leaf = leaves[found[1]]
         path = inclusion_proof([_entry(each) for each in leaves], found[1])
-        return {
+        said = {
             "version": _PROOF_VERSION,
             "caseId": str(case_id),
             "seq": leaf.seq,
@@ -212,6 +218,21 @@ class Checkpoints:
             "index": found[1],
             "path": [each.hex() for each in path],
             "log": [event.entry() for event in self._events(case_id, leaf.seq)],
+        }
+        stamp = self._stamp_of(checkpoint.number)
+        return said if stamp is None else {**said, "timestamp": stamp}
+
+    def _stamp_of(self, number: int) -> dict[str, Any] | None:
+        """Return the first stamp at or behind a checkpoint, and the checkpoints from there to it; None where none is yet."""
+        stamp = self._store.timestamps.covering(number)
+        if stamp is None or stamp.number - number > _LONGEST_CHAIN:
+            return None
+        between = [self._log.get(each) for each in range(number + 1, stamp.number + 1)]
+        if any(each is None for each in between):
+            return None
+        return {
+            "answer": base64.b64encode(stamp.token).decode("ascii"),
+            "checkpoints": [each.token for each in between if each is not None],
         }
 
     def verify(self, *, anchor: str | None = None) -> CheckpointReport:
@@ -258,14 +279,18 @@ class Checkpoints:
             yield _found(number if isinstance(number, int) else 0, None, _OTHER_HISTORY)
 
 
-def verify_proof(document: object, jwks: Mapping[str, Any]) -> Proven:
+def verify_proof(document: object, jwks: Mapping[str, Any], *, stamps_by: Sequence[Any] = ()) -> Proven:
     """Verify a proof with the hub's published keys alone: signature, path, and the hash chain of the log in it.
+
+    ``stamps_by`` are a time-stamping authority's root certificates (:func:`hub.crypto.timestamps.read_roots`): with them the
+    stamp in the proof, if there is one, is verified too, along the chain of checkpoints to the one that was stamped.
 
     Raises:
         SealBroken: it is no proof, or something in it does not fit.
     """
     try:
-        return _read_proof(document, jwks)
+        proven = _read_proof(document, jwks)
+        return replace(proven, stamped=_stamped(document, jwks, stamps_by)) if stamps_by else proven
     except (KeyError, TypeError, ValueError) as exc:
         raise _no_proof() from exc
 
@@ -320,6 +345,21 @@ def _read_proof(document: Any, jwks: Mapping[str, Any]) -> Proven:
         hashes=hashes,
         ai_steps=_ai_steps(document["log"]) if hashes else None,
     )
+
+
+def _stamped(document: Any, jwks: Mapping[str, Any], roots: Sequence[Any]) -> StampedTime | None:
+    """Return when an authority saw the proof's checkpoint at the latest; ``SealBroken`` where stamp or chain does not fit."""
+    stamp = document.get("timestamp")
+    if stamp is None:
+        return None
+    token, chain = document["checkpoint"], stamp["checkpoints"]
+    if len(chain) > _LONGEST_CHAIN:
+        raise _no_proof()
+    for each in chain:
+        if verify_checkpoint(each, jwks)["previous"] != _digest(token):
+            raise _no_proof()
+        token = each
+    return verify_stamp(base64.b64decode(stamp["answer"], validate=True), token.encode("ascii"), list(roots))
 
 
 def _ai_steps(log: Sequence[Mapping[str, Any]]) -> int:

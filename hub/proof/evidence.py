@@ -37,6 +37,7 @@ from hub.model import (
     canonical_entry,
     random_id,
 )
+from hub.observability.legal_time import NOT_KNOWN, ClockReading
 from hub.observability.metrics import Meters
 from hub.proof.checkpoints import Checkpoints
 from hub.scanning import Gap, ScanVerdict
@@ -314,14 +315,21 @@ RECEIPT_VERSION = 2
 
 
 def receipt_claims(
-    submission: Submission, end: Event, *, issuer: str, destination: str, issued_at: datetime
+    submission: Submission,
+    end: Event,
+    *,
+    issuer: str,
+    destination: str,
+    issued_at: datetime,
+    clock: ClockReading = NOT_KNOWN,
 ) -> dict[str, Any]:
     """Return what a receipt of either door says; ``end`` is the submit event, ``destination`` the receiver's name.
 
     What was received, when, for whom, under which schema, its hashes, and where it stands in its case's log. ``iat`` is when
     the receipt was made, ``acceptedAt`` when the hub took the submission. Members that a reader does not know are to be passed
-    over: ``scan`` says what came of a scan for malware; ``contentProof``, ``clock`` and ``timestamp`` are kept free for what a
-    hub may prove besides.
+    over: ``scan`` says what came of a scan for malware, ``contentProof`` shows what was sent to who holds the salt, ``clock``
+    whether the clock behind ``acceptedAt`` was held to a reference: of what came by the sealed door nobody noted it at that
+    time. ``timestamp`` is kept free: checkpoints are stamped.
     """
     schema, contents = submission.schema, submission.contents
     claims = {
@@ -333,6 +341,7 @@ def receipt_claims(
         "sub": f"submission:{submission.submission_id}",
         "txn": f"case:{submission.case_id}",
         "acceptedAt": submission.submitted_at.isoformat(timespec="milliseconds"),
+        "clock": clock.claim(),
         "sender": submission.sender,
         "destination": {"destinationId": str(submission.destination_id), "name": destination},
         "publicService": submission.service.identifier,

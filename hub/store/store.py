@@ -54,6 +54,7 @@ from hub.store.retention import Recovery, Retention
 from hub.store.routing_versions import AI_SYSTEMS, SERVICES, TableVersions
 from hub.store.submissions import Submissions
 from hub.store.tenants import Tenants
+from hub.store.timestamps import Timestamps
 from hub.store.uploads import Uploads
 from hub.store.usage import Usage
 from hub.store.writer import Turns
@@ -125,6 +126,7 @@ class Store:
         self.service_versions = TableVersions(database, SERVICES)
         self.ai_versions = TableVersions(database, AI_SYSTEMS)
         self.ai_links = AiLinks(database)
+        self.timestamps = Timestamps(database)
         self.overview = Overview(database)
         self.figures = Figures(database)
         self.usage = Usage(database)

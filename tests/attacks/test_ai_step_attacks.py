@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from routing_book import APPROVER, EDITOR
-from sealed_door import JOSE, SERVICE, Door, Sent, kinds, shared_door  # noqa: F401  # shared_door is a fixture
-from test_ai_systems import CHAT
+from ai_room import DOGS, STEP, SYSTEM, publish
+from sealed_door import JOSE, Door, Sent, kinds, shared_door  # noqa: F401  # shared_door is a fixture
 
 from hub.client import event_tokens
 from hub.model import ClientKind, EventKind
 from hub.proof.checkpoints import verify_proof
-from hub.services.ai_systems import SystemVersion, read_systems
 
-(DOGS,) = read_systems(CHAT.replace("2026-10\n", '"2026-10"\n').encode())
-SYSTEM = replace(
-    DOGS,
-    id="plan-check",
-    services=(SERVICE,),
-    versions=(
-        SystemVersion(version="1.0", since=date(2025, 1, 1), until=date(2026, 1, 1)),
-        SystemVersion(version="2.1", since=date(2026, 10, 1), until=None),
-    ),
-)
 EVENT = "urn:rathaus-hub:events:ai-step"
-STEP = {
-    "system": "plan-check",
-    "version": "2.1",
-    "purpose": "Vollständigkeit der Anlagen",
-    "output": "classification",
-    "decided": "person",
-}
 
 
 @pytest.fixture(name="room")
@@ -43,13 +24,6 @@ def case_room(door: Door) -> Door:
     if book.at(now).find(SYSTEM.id) is None:
         publish(door, SYSTEM, replace(SYSTEM, id="gone-check").withdrawn(now.date()), replace(DOGS, id="dog-check"))
     return door
-
-
-def publish(door: Door, *systems):
-    book, now = door.hub.ai_book, door.hub.clock()
-    draft = book.draft(EDITOR, title="KI", now=now, systems=systems)
-    book.approve(draft.number, APPROVER, revision=draft.revision, now=now)
-    book.activate(draft.number, APPROVER, now=now)
 
 
 def token(door: Door, sent: Sent, key=None, **said):

@@ -34,5 +34,12 @@ def test_a_vendor_pastes_sees_corrects_and_finds_no_barrier(served, width):
         for scheme in ("dark", "light"):
             page.emulate_media(color_scheme=scheme)
             assert axe.Axe().run(page).response["violations"] == [], scheme
+        page.goto(f"{served.base_url}/ai?lang=en")
+        page.get_by_role("heading", name="Register of AI systems").wait_for()
+        assert page.get_by_text("Rule engine, no AI system").is_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for scheme in ("dark", "light"):
+            page.emulate_media(color_scheme=scheme)
+            assert axe.Axe().run(page).response["violations"] == [], scheme
         assert foreign == []
         browser.close()

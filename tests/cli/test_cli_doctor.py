@@ -24,6 +24,7 @@ from hub.cli import main
 from hub.config import load_settings
 from hub.model import EVERYTHING
 from hub.observability.diagnosis import Condition, bounded, exit_code, well
+from hub.observability.legal_time import NOT_KNOWN, ClockReading, ClockState
 from hub.store import AuditEntry, Store
 
 NOW_REALLY = datetime.now(UTC)
@@ -177,8 +178,22 @@ def test_a_database_that_cannot_be_used_is_named_with_host_and_cause(played, pos
     engine.dispose()
     found = examined(played, postgresql_url)
     assert of(found, "database")[0][0] is Condition.OK
-    (_, (condition, skew)) = of(found, "clock")
+    (_, _, (condition, skew)) = of(found, "clock")
     assert (condition, "database: " in skew) == (Condition.OK, True)
+
+
+@pytest.mark.parametrize(
+    ("reading", "condition", "said"),
+    [
+        (ClockReading(state=ClockState.SYNCHRONISED, maximal_error=12.4), Condition.OK, "synchronised (NTP) (± 12 ms)"),
+        (ClockReading(state=ClockState.UNSYNCHRONISED), Condition.WARNING, "not synchronised"),
+        (NOT_KNOWN, Condition.WARNING, "does not say"),
+    ],
+)
+def test_a_clock_that_nothing_holds_is_warned_of(played, reading, condition, said):
+    settings = load_settings(played.stage.data, {}, base_url="", disk_watermark_bytes=0)
+    found = of(Doctor(settings, now=lambda: NOW, system_clock=lambda: reading).examine("clock"), "clock")
+    assert [(each[0], said in each[1]) for each in found][1] == (condition, True), found
 
 
 def examined(played, url, **more):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from ai_room import STEP, SYSTEM, publish
 from people import answered, begun, key_on, sent_by, write_reply
-from sealed_door import Door, post, put
+from sealed_door import JOSE, Door, post, put
 from stage import BAUEN, CANARY, WIESBADEN
 
-from hub.model import Subject
+from hub.client.fit_connect import Named, signed_answer
+from hub.crypto import read_signing_key
+from hub.model import EventKind, Subject
 from hub.portal import following
 from hub.portal.followed import shown
 
@@ -64,12 +67,33 @@ def test_reference_and_code_show_what_became_of_an_application(followed):
     assert "Ihr Antrag ist eingegangen" in page.text
     assert "Eingegangen:" in page.text
     assert CANARY not in page.text
+    assert "Bisher ist kein Schritt einer Künstlichen Intelligenz aufgezeichnet." in page.text
     assert "no-store" in page.headers["cache-control"]
     assert not visitor.http.cookies
     english = visitor.post("/stand?lang=en", csrf="", **followed.typed).text
     assert "Your application was received" in english
     easy = visitor.post("/stand?lang=easy", csrf="", **followed.typed).text
     assert "Ihr Antrag ist da" in easy
+
+
+def test_a_step_of_ai_is_shown_to_its_person_as_text(followed):
+    door, hub = followed.door, followed.door.hub
+    (message,) = hub.store.submissions.messages(Subject.SUBMISSION, case_id=UUID(followed.case_id)).items
+    publish(door, replace(SYSTEM, services=(message.service.identifier,)))
+    named = Named(subject=Subject.SUBMISSION, message_id=message.id, case_id=message.case_id)
+    cast = followed.site.hub.cast["destinations"]
+    (mine,) = (each for each in cast if each["destination_id"] == str(message.destination_id))
+    key = read_signing_key(mine["private_signing_jwk"], written_by_us=True)
+    step = STEP | {"purpose": EVIL}
+    _, token = signed_answer(named, message.destination_id, key, EventKind.AI_STEP, step, door.clock())
+    path = f"/hub/v1/cases/{followed.case_id}/ai-steps"
+    answer = door.subscriber.ask("POST", path, ("Content-Type", JOSE), body=[token.encode()])
+    assert answer.status == 204, answer.body
+    page = followed.status(followed.site.visitor()).text
+    assert "Künstliche Intelligenz hat mitgewirkt" in page
+    assert "&lt;script&gt;" in page
+    assert EVIL not in page
+    assert "kein Schritt" not in page
 
 
 def test_a_wrong_reference_a_wrong_code_and_one_that_has_ended_look_alike(followed):

@@ -76,6 +76,7 @@ from hub.store.event_log import Checkpoint
 from hub.store.outboxes import write_telling
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
+from hub.store.timestamps import StampedCheckpoint
 from hub.store.uploads import StoredUpload, UploadQuota
 from hub.uploads import ConcatKind, Piece
 
@@ -550,6 +551,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     **versioning("routing_versions"),
     **versioning("service_versions"),
     **versioning("ai_versions"),
+    "timestamps.add": lambda s, _: s.timestamps.add(StampedCheckpoint(number=7, stamped_at=NOW, token=b"stamp")),
     "settings.set": lambda s, _: s.settings.set("a", "1"),
     "uploads.append": lambda s, _: s.uploads.append("held", [Piece(offset=0, length=4, sealed=b"x")], **HELD),
     "uploads.begin": lambda s, _: s.uploads.begin(upload("new"), QUOTA),
