@@ -54,7 +54,7 @@ def content(model: str, more: str = "") -> Any:
 
 
 def document(word: str) -> str:
-    return f'<b:r xmlns:b="urn:b">{"".join(f"<{letter}/>" for letter in word)}</b:r>'
+    return f'<b:r xmlns:b="urn:b">{"".join(f"<{name}/>" for name in word)}</b:r>'
 
 
 @settings(max_examples=40, deadline=None)
@@ -64,7 +64,7 @@ def test_what_is_taken_fits_its_content_model_however_counts_are_nested(model, w
     with suppress(ConfigurationError):
         schema.compile()
         pattern = re.compile(as_pattern(model))
-        for word in (*words, *(letter * 7 for letter in "abc")):
+        for word in (*words, *(name * 7 for name in "abc")):
             if not schema.check(read_xml(document(word).encode(), Limits()), Limits()).total:
                 assert pattern.fullmatch(word), (as_schema(model), word)
 
