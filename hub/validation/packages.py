@@ -49,6 +49,7 @@ from hub.validation.json.documents import compiled as compiled_json
 from hub.validation.manifest import NAME, Kind, ListItem, Manifest, SchemaItem, Status
 from hub.validation.report import MIB
 from hub.validation.schematron.rules import BusinessRules, rule_files
+from hub.validation.xml.linear import is_judged_apart
 from hub.validation.xml.patterns import refuse_dangerous_patterns
 from hub.validation.xml.places import tables_as_json
 from hub.validation.xml.prepared import Made
@@ -56,8 +57,8 @@ from hub.validation.xml.versions import Mark, mark_of, might_mean_1_1, unjudged_
 from hub.validation.xml.xsd import XSD, XsdSource, compiled, tables_of
 from hub.validation.xml.xsd11 import compiled_xsd11
 
-#: What a standard is made of: schemas, rules and the parts that they include, code lists.
-_SUFFIXES = frozenset({".xsd", ".json", ".sch", ".part", ".inc", ".xml", ".gc"})
+#: What a standard is made of: schemas, rules with the parts and tables that they read, code lists.
+_SUFFIXES = frozenset({".xsd", ".json", ".sch", ".part", ".inc", ".xml", ".gc", ".rdf"})
 _FILES = 5_000
 _FILE_BYTES = 20 * MIB
 _TOTAL_BYTES = 200 * MIB
@@ -330,9 +331,12 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
     used = sorted({name for closure in closures.values() for name in closure})
     for name in used:
         at(name)
-        refuse_dangerous_patterns([(name, library.tree(name))])
+        refuse_dangerous_patterns([(name, library.tree(name))], apart=is_judged_apart)
     files = {name: library.files[name] for name in used}
     kind = _compiled_kind(entries, closures, library, at)
+    if kind is Kind.XSD11:
+        # Its engine goes back, and judges every pattern itself.
+        refuse_dangerous_patterns((name, library.tree(name)) for name in used)
     tables = place_tables(library, closures)
     if tables is not None:
         files[PLACES] = tables

@@ -197,3 +197,37 @@ def test_keys_are_compared_as_values(kind, same, other):
     streamed = Limits(tree_bytes=0, walk_bytes=0, report_bytes=0)
     with pytest.raises(TooLarge, match="00:00:00"):
         schema.check(read_xml(two.format(*same).encode(), streamed), streamed)
+
+
+XSI = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xs="http://www.w3.org/2001/XMLSchema"'
+
+
+def one(inner: str, constraint: str = "", more: str = "") -> Any:
+    element = f'<xs:element name="r"><xs:complexType>{inner}</xs:complexType>{constraint}</xs:element>'
+    return schema_of(XS.format(more + element), "{urn:b}r")
+
+
+def said_of(schema: Any, inner: str, attributes: str = "") -> list[str]:
+    return rules(schema, f'<b:r xmlns:b="urn:b" xmlns:c="urn:b" {XSI} {attributes}>{inner}</b:r>')
+
+
+def test_what_remains_different_is_what_the_page_says():
+    """``docs/xml-schema.md``, second table, the rows that no test of places pins."""
+    assert said_of(one('<xs:sequence><xs:element name="e" type="xs:NMTOKENS"/></xs:sequence>'), "<e/>") == []
+    union = '<xs:simpleType name="U"><xs:union memberTypes="xs:int xs:IDREF"/></xs:simpleType>'
+    assert (
+        said_of(one('<xs:sequence><xs:element name="e" type="U"/></xs:sequence>', more=union), "<e>nowhere</e>") == []
+    )
+    fields = '<xs:{} name="k"><xs:selector xpath="."/><xs:field xpath="e"/></xs:{}>'
+    nil = '<xs:sequence><xs:element name="e" type="xs:int" nillable="true"/></xs:sequence>'
+    assert said_of(one(nil, fields.format("unique", "unique")), '<e xsi:nil="true"/>') == ["xml.identity"]
+    keyed = one(nil, fields.format("key", "key"))
+    assert [said_of(keyed, inner) for inner in ("<e>1</e>", '<e xsi:nil="true"/>')] == [[], ["xml.identity"] * 2]
+    name = one('<xs:sequence><xs:element name="e" type="xs:QName" fixed="b:x"/></xs:sequence>')
+    assert [said_of(name, f"<e>{text}</e>") for text in ("b:x", "c:x")] == [[], ["xml.fixed"]]
+    strict = one('<xs:sequence><xs:any namespace="##local"/></xs:sequence>')
+    assert said_of(strict, '<o xsi:type="xs:int">1</o>') == ["xml.element-undeclared"]
+    address = one('<xs:attribute name="a" type="xs:anyURI"/>')
+    assert [said_of(address, "", f'a="http://a.de:{port}/"') for port in ("80", "xx")] == [[], ["xml.datatype"]]
+    taken = one('<xs:attribute name="a" type="xs:NOTATION"/>', more='<xs:notation name="n" public="n"/>')
+    taken.compile()

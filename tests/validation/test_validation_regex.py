@@ -16,6 +16,7 @@ from lxml import etree
 from test_validation_places import XS, rules, schema_of
 
 from hub.errors import ConfigurationError
+from hub.validation.xml.linear import LinearPattern
 from hub.validation.xml.patterns import is_dangerous
 from hub.validation.xml.prepared import rewritten
 from hub.validation.xml.regex import characters_of
@@ -93,10 +94,41 @@ def test_a_class_holds_what_appendix_f_says(pattern):
 @settings(max_examples=100, deadline=None)
 @given(pattern=EXPRESSIONS)
 def test_branches_groups_and_counts_mean_what_appendix_f_says(pattern):
-    # What takes exponential time is refused when a schema comes in.
+    other = in_python(pattern)
+    expected = [other.fullmatch(text) is not None for text in TEXTS]
+    assert [LinearPattern(pattern).matches(text) for text in TEXTS] == expected
+    # What takes exponential time is kept from libxml2.
     assume(not is_dangerous(pattern))
-    ours, other = in_libxml2(pattern), in_python(pattern)
-    assert [takes(ours, text) for text in TEXTS] == [other.fullmatch(text) is not None for text in TEXTS]
+    assert [takes(in_libxml2(pattern), text) for text in TEXTS] == expected
+
+
+OFFICIAL = {
+    # Of OGC's services, and of aviation: real patterns that an engine which goes back may never end with.
+    r"(application|image|text)/.+(;\s*.+=.+)*": (
+        ["text/xml", "text/xml; charset=utf-8"],
+        ["textxml", "text/", "foo/bar"],
+    ),
+    r"([A-Z]|[0-9])+([ \+\-/]*([A-Z]|[0-9])+)*": (["A", "A1 B-2", "A/ 1"], ["", "a", "A-", "-A"]),
+}
+
+
+@pytest.mark.parametrize("pattern", OFFICIAL)
+def test_a_pattern_that_is_kept_from_libxml2_is_judged_at_each_place(pattern):
+    good, bad = OFFICIAL[pattern]
+    one = f'<xs:restriction base="xs:token"><xs:pattern value="{pattern}"/></xs:restriction>'
+    two = '<xs:restriction base="P"><xs:maxLength value="99"/></xs:restriction>'
+    schema = schema_of(
+        XS.format(
+            f'<xs:simpleType name="P">{one}</xs:simpleType><xs:simpleType name="Q">{two}</xs:simpleType>'
+            '<xs:element name="r"><xs:complexType><xs:simpleContent><xs:extension base="Q"><xs:attribute name="a" type="P"/>'
+            "</xs:extension></xs:simpleContent></xs:complexType></xs:element>"
+        ),
+        "{urn:b}r",
+    )
+    assert [rules(schema, f'<r xmlns="urn:b" a="{text}"> {text} </r>') for text in good] == [[]] * len(good)
+    for text in bad:
+        broken = rules(schema, f'<r xmlns="urn:b" a="{text}">{text}</r>')
+        assert broken == ["xml.pattern"] * (2 if text else 1)
 
 
 MISREAD = [

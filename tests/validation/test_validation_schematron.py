@@ -194,6 +194,51 @@ def test_rules_are_put_together_from_the_files_of_their_package():
     assert not found.unchecked
 
 
+TABLE = b"""<k:codes xmlns:k="urn:k"><!-- Kommentar --><k:code v="A"/><k:code v="{B}"/><k:text>{x}</k:text></k:codes>"""
+READS = (
+    '<sch:ns prefix="k" uri="urn:k"/><sch:let name="db" value="document(\'tabellen/codes.xml\')"/>'
+    + pattern(
+        '<sch:assert id="listed" test="doc(&quot;tabellen/codes.xml&quot;)/k:codes/k:code[@v = current()]"/>', "t:sum"
+    )
+    + pattern('<sch:assert id="known" test=". = $db//@v"/>', "t:sum")
+)
+
+
+@needs_saxon
+@pytest.mark.parametrize(
+    ("code", "broken"), [("A", []), ("{B}", []), ("B", ["known", "listed"]), ("{x}", ["known", "listed"])]
+)
+def test_tables_of_the_package_are_read_where_an_expression_names_them(code, broken):
+    package = {**files(READS), "tabellen/codes.xml": TABLE, "tabellen/andere.xml": TABLE}
+    assert rule_files(package) == ("rules.sch", "tabellen/codes.xml")
+    rules = BusinessRules({name: package[name] for name in rule_files(package)})
+    document = f'<t:order xmlns:t="urn:t"><t:sum>{code}</t:sum></t:order>'
+    found = rules.check(read_xml(document.encode(), Limits()), WORDS, Limits())
+    assert sorted(one.rule for one in found.violations) == [f"schematron.{rule}" for rule in broken]
+
+
+ODD_TABLES = {
+    "one that the package lacks": ("document('x.xml')", {}),
+    "one outside": ("document('../x.xml')", {"x.xml": TABLE}),
+    "one at an address": ("doc('http://127.0.0.1:9/x.xml')", {"x.xml": TABLE}),
+    "one that is worked out": ("document(concat('x', '.xml'))", {"x.xml": TABLE}),
+    "the rules themselves": ("document('')", {}),
+    "one with XSLT in it": (
+        "document('x.xml')",
+        {"x.xml": b'<x xmlns:s="http://www.w3.org/1999/XSL/Transform"><s:value-of select="1"/></x>'},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD_TABLES)
+def test_other_tables_are_refused_by_file(case):
+    expression, more = ODD_TABLES[case]
+    used = f'<sch:let name="x" value="{expression}"/>' + pattern('<sch:assert test="$x"/>')
+    package = {**files(used), **more}
+    with pytest.raises(ConfigurationError, match=r"(rules\.sch .*line 1|x\.xml)"):
+        translated(package)
+
+
 INCLUDE = '<sch:include href="{}"/>'
 ODD_INCLUDES = {
     "a file outside": {"rules.sch": INCLUDE.format("../x.sch")},

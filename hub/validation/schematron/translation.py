@@ -7,7 +7,9 @@ the document. What is not understood is refused, never dropped: a rule that is l
 are ignored: every pattern runs.
 
 A schema may be spread over files of its package (``include``, and ``extends`` with an address: ISO/IEC 19757-3, 5.4.4 and
-5.4.5): they are put together first. Files that are no schemas of their own judge nothing unless one includes them.
+5.4.5): they are put together first. Files that are no schemas of their own judge nothing unless one includes them. Tables of
+the package that expressions name in words (``document('codes.xml')``) are written into the stylesheets, so that nothing is
+opened when rules run; an address that is worked out is refused by file and line.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from lxml import etree
@@ -161,9 +164,11 @@ def translated(files: Mapping[str, bytes]) -> RuleSet:
     writer = _Writer()
     for number, (name, schema) in enumerate(schemas.items(), start=1):
         _Assembly(files).assemble(schema, name)
+        tables = _Tables(files)
+        tables.put_in(schema, name)
         _refuse_what_reaches_out(schema, name)
         _refuse_what_would_be_lost(schema, "schema", name)
-        writer.add(schema, name, prefix=f"{number}." if len(schemas) > 1 else "")
+        writer.add(schema, name, tables, prefix=f"{number}." if len(schemas) > 1 else "")
     return RuleSet(
         stylesheets=tuple(writer.stylesheets),
         assertions=tuple(writer.assertions),
@@ -182,7 +187,9 @@ def needed_files(files: Mapping[str, bytes], package: Mapping[str, bytes]) -> tu
     for name, schema in _schemas(files).items():
         assembly = _Assembly(package)
         assembly.assemble(schema, name)
-        used |= {name, *assembly.used}
+        tables = _Tables(package)
+        tables.put_in(schema, name)
+        used |= {name, *assembly.used, *tables.used}
     return tuple(sorted(used))
 
 
@@ -261,6 +268,75 @@ class _Assembly:
         return found
 
 
+class _Tables:
+    """Documents of a package that expressions name in words: each becomes a variable of the stylesheets that use it."""
+
+    def __init__(self, package: Mapping[str, bytes]) -> None:
+        self._package = package
+        self._names: dict[str, str] = {}
+        self._bytes = 0
+
+    @property
+    def used(self) -> frozenset[str]:
+        """The files that are named."""
+        return frozenset(self._names)
+
+    def put_in(self, schema: Any, name: str) -> None:
+        """Put variables in the place of ``document('file')`` and ``doc('file')`` in the expressions of a schema."""
+        for node in schema.iter("*"):
+            keys = _EXPRESSIONS if node.tag.startswith(_SCH) else ("select", "test", "match", "use")
+            for key in keys if node.tag.startswith((_SCH, _XSL)) else ():
+                written = node.get(key)
+                if written is not None and "doc" in written:
+                    node.set(key, _TABLE.sub(partial(self._variable, node, name), written))
+
+    def variables(self, used: str) -> Iterator[Any]:
+        """Yield the variables whose names stand in a text, each with its document."""
+        for file, called in self._names.items():
+            if f"${called}" in used:
+                variable = etree.Element(f"{_XSL}variable", {"name": called, "as": "document-node()"})
+                document = etree.SubElement(variable, f"{_XSL}document")
+                document.append(_as_words(parse_schema_document(self._package[file], file), file))
+                yield variable
+
+    def _variable(self, node: Any, name: str, found: re.Match[str]) -> str:
+        written = found["single"] if found["single"] is not None else found["double"]
+        file = resolved(written, _file_of(node, name), self._package.__contains__, {}) if written.strip() else None
+        if file is None:
+            raise _unusable(
+                *_at(
+                    node,
+                    name,
+                    f"liest {written[:_SHOWN]}, und das Paket enthält diese Datei nicht",
+                    f"reads {written[:_SHOWN]}, and the package does not hold that file",
+                )
+            )
+        if file not in self._names:
+            self._bytes += len(self._package[file])
+            if len(self._names) >= _INCLUDED or self._bytes > _INCLUDED_BYTES:
+                raise _unusable(*_at(node, name, "liest zu viele Tabellen", "reads too many tables"))
+            self._names[file] = f"hub-table-{len(self._names) + 1}"
+        return f"${self._names[file]}"
+
+
+#: An address that is written out, as an argument alone.
+_TABLE = re.compile(r"""\b(?:document|doc)\s*\(\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)")\s*\)""")
+
+
+def _as_words(root: Any, file: str) -> Any:
+    """Return a document as a stylesheet says it literally: braces are no expressions there, and XSLT is none."""
+    for node in list(root.iter()):
+        if not isinstance(node.tag, str):
+            continue
+        if node.tag.startswith(_XSL) or any(key.startswith(_XSL) for key in node.attrib):
+            raise _unusable(file, "eine Tabelle mit XSLT wird nicht gelesen", "a table that holds XSLT is not read")
+        for key, value in node.attrib.items():
+            if "{" in value or "}" in value:
+                node.set(key, value.replace("{", "{{").replace("}", "}}"))
+    etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
+    return root
+
+
 def _file_of(node: Any, name: str) -> str:
     """Return the file that a part of an assembled schema was written in."""
     return next((each.get(_FILE) for each in (node, *node.iterancestors()) if each.get(_FILE)), name)
@@ -319,7 +395,7 @@ class _Writer:
         self.patterns: list[tuple[int, int]] = []
         self.origins: list[Origin] = []
 
-    def add(self, schema: Any, name: str, *, prefix: str) -> None:
+    def add(self, schema: Any, name: str, tables: _Tables, *, prefix: str) -> None:
         version = _BINDINGS.get(schema.get("queryBinding", "").lower())
         if version is None:
             raise _unusable(name, "unbekanntes queryBinding", "unknown queryBinding")
@@ -330,6 +406,8 @@ class _Writer:
                 self._variable(sheet, node, name)
             first = len(self.assertions)
             self._pattern(sheet, body, {**_abstract_rules(schema), **_abstract_rules(body)}, name, f"{prefix}{number}")
+            # Behind all that has a line of its own.
+            sheet.extend(list(tables.variables(etree.tostring(sheet, encoding="unicode"))))
             self.stylesheets.append(etree.tostring(sheet, encoding="unicode"))
             self.patterns.append((first, len(self.assertions)))
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from hub.validation.xml.content import Model, ModelMaker, in_order, is_counted
 from hub.validation.xml.declarations import XS, Declarations, DeclaredPart, Locate, Tree
+from hub.validation.xml.linear import is_judged_apart
 from hub.validation.xml.places import (
     ID,
     IDREF,
@@ -21,7 +22,7 @@ from hub.validation.xml.places import (
     LAX,
     SKIP,
 )
-from hub.validation.xml.values import INTEGERS, MOMENTS, ValueKind
+from hub.validation.xml.values import INTEGERS, MOMENTS, PATTERN, ValueKind
 
 _PARTICLES = frozenset((f"{XS}sequence", f"{XS}choice", f"{XS}all"))
 _FACETS = frozenset(
@@ -230,15 +231,20 @@ class Components(Declarations):
         kind = base.kind
         space = next((facet.get("value") for facet in node.iterchildren(f"{XS}whiteSpace")), kind.space)
         facets = {child.tag for child in node.iterchildren(f"{XS}*")} & _FACETS
-        bounds = dict(kind.bounds)
+        bounds = {facet: bound for facet, bound in kind.bounds if facet != PATTERN}
         if kind.name in _MISORDERED:
             bounds |= {facet.tag.removeprefix(XS): facet.get("value", "") for facet in node.iterchildren(*_BOUNDS)}
+        patterns = [bound for facet, bound in kind.bounds if facet == PATTERN]
+        # Those of one step are alternatives (part 2, 4.3.4).
+        own = [facet.get("value", "") for facet in node.iterchildren(f"{XS}pattern")]
+        if any(map(is_judged_apart, own)):
+            patterns.append(own[0] if len(own) == 1 else "|".join(f"({each})" for each in own))
         made = ValueKind(
             name=kind.name,
             space=str(space),
             parts=kind.parts,
             faceted=kind.faceted or bool(facets),
-            bounds=tuple(bounds.items()),
+            bounds=(*bounds.items(), *((PATTERN, each) for each in patterns)),
         )
         return Simple(made, base.identifier, base.enumerated or f"{XS}enumeration" in facets)
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from hub.validation.xml.declarations import XS, DeclaredPart
 
-#: A model: ``("one", tags)``, ``("any", namespaces)``, ``("all of", models)``, ``("one of", models)``, or
+#: A model: ``("one", tags)``, ``("any", keeps out, namespaces)``, ``("of", ranges of characters)``,
+#: ``("all of", models)``, ``("one of", models)``, or
 #: ``("times", model, least, most)`` with ``most`` -1 for any number.
 Model = tuple[Any, ...]
 _NOTHING: Model = ("all of", ())
@@ -99,45 +100,65 @@ def stop_of(model: Model, tags: Iterable[str]) -> Stop | None:
     """Return where children leave a model, None where they fit it (or it has more ways than are followed)."""
     ways = frozenset((model,))
     for number, tag in enumerate(tags):
-        ways = frozenset(way for each in ways for way in _after(each, tag))
+        ways = frozenset(way for each in ways for way in after(each, tag))
         if not ways:
             return Stop(number)
         if len(ways) > _WAYS:
             return None
-    return None if any(_may_end(way) for way in ways) else Stop(None)
+    return None if any(may_end(way) for way in ways) else Stop(None)
 
 
 @lru_cache(maxsize=4096)
-def _may_end(model: Model) -> bool:
+def may_end(model: Model) -> bool:
+    """Whether nothing more need come."""
     kind = model[0]
     if kind == "all of":
-        return all(map(_may_end, model[1]))
+        return all(map(may_end, model[1]))
     if kind == "one of":
-        return any(map(_may_end, model[1]))
-    return kind == "times" and (model[2] == 0 or _may_end(model[1]))
+        return any(map(may_end, model[1]))
+    return kind == "times" and (model[2] == 0 or may_end(model[1]))
 
 
 @lru_cache(maxsize=16384)
-def _after(model: Model, tag: str) -> frozenset[Model]:
-    """Return what may follow a child, in each way in which the model may take it."""
+def after(model: Model, tag: str) -> frozenset[Model]:
+    """Return what may follow a child (its tag; of a text, a character), in each way in which the model may take it."""
+    kind = model[0]
+    if kind == "one of":
+        return frozenset(way for each in model[1] for way in after(each, tag))
+    if kind == "times":
+        return _after_one_of_several(model, tag)
+    if kind == "all of":
+        return _after_first(model[1], tag)
+    return frozenset((_NOTHING,)) if _takes(model, tag) else frozenset()
+
+
+def _takes(model: Model, tag: str) -> bool:
+    """Whether a model of one child or character takes it."""
     kind = model[0]
     if kind == "one":
-        return frozenset((_NOTHING,)) if tag in model[1] else frozenset()
+        return tag in model[1]
     if kind == "any":
         namespace = tag[1:].partition("}")[0] if tag.startswith("{") else ""
-        return frozenset((_NOTHING,)) if (namespace in model[2]) is not model[1] else frozenset()
-    if kind == "one of":
-        return frozenset(way for each in model[1] for way in _after(each, tag))
-    if kind == "times":
-        _, inner, least, most = model
-        left = most if most == _UNBOUNDED else most - 1
-        rest: Model = ("times", inner, 0 if _may_end(inner) else max(least - 1, 0), left) if left else _NOTHING
-        return frozenset(in_order((way, rest)) for way in _after(inner, tag))
+        return (namespace in model[2]) is not model[1]
+    character = ord(tag)
+    return any(low <= character <= high for low, high in model[1])
+
+
+def _after_one_of_several(model: Model, tag: str) -> frozenset[Model]:
+    _, inner, least, most = model
+    if most == 0:
+        return frozenset()
+    left = most if most == _UNBOUNDED else most - 1
+    rest: Model = ("times", inner, 0 if may_end(inner) else max(least - 1, 0), left) if left else _NOTHING
+    return frozenset(in_order((way, rest)) for way in after(inner, tag))
+
+
+def _after_first(models: tuple[Model, ...], tag: str) -> frozenset[Model]:
     found: set[Model] = set()
-    for number, each in enumerate(model[1]):
-        rest = in_order(model[1][number + 1 :])
-        found.update(in_order((way, rest)) for way in _after(each, tag))
-        if not _may_end(each):
+    for number, each in enumerate(models):
+        rest = in_order(models[number + 1 :])
+        found.update(in_order((way, rest)) for way in after(each, tag))
+        if not may_end(each):
             break
     return frozenset(found)
 
@@ -145,14 +166,3 @@ def _after(model: Model, tag: str) -> frozenset[Model]:
 def model_from_json(document: Any) -> Model:
     """Read a model as JSON holds it: tuples as lists."""
     return tuple(model_from_json(each) if isinstance(each, list) else each for each in document)
-
-
-def expected_in(model: Model) -> tuple[str, ...]:
-    """Return the tags that a model knows, in the order in which it names them."""
-    if model[0] == "one":
-        return tuple(model[1])
-    if model[0] == "times":
-        return expected_in(model[1])
-    if model[0] == "any":
-        return ()
-    return tuple(dict.fromkeys(tag for each in model[1] for tag in expected_in(each)))

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from hub.errors import ConfigurationError, Text
+from hub.validation.xml.linear import is_judged_apart
 from hub.validation.xml.regex import (
     Chars,
     PatternError,
@@ -355,16 +356,7 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
     if b"pattern" not in content and moved is None and not holds_never:
         return content
     root = _parsed(content)
-    changed = False
-    for node in root.iter(f"{_XS}pattern"):
-        pattern = node.get("value", "")
-        try:
-            new = rewritten(pattern)
-        except PatternError as error:
-            raise _unknown(name, pattern, error) from error
-        if new != pattern:
-            node.set("value", new)
-            changed = True
+    changed = _write_patterns(root, name)
     for node in list(root.iter(*_PARTICLES)) if holds_never else ():
         if (node.get("minOccurs") or "").strip() == (node.get("maxOccurs") or "").strip() == "0":
             _leave_out(node)
@@ -378,8 +370,32 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
     return etree.tostring(root) if changed else content
 
 
+def _write_patterns(root: Any, name: str) -> bool:
+    """Write the patterns of a document anew where need be, and leave out those that are judged apart; tell whether any was."""
+    changed = False
+    apart: list[Any] = []
+    for node in root.iter(f"{_XS}pattern"):
+        pattern = node.get("value", "")
+        if any(is_judged_apart(each.get("value", "")) for each in node.getparent().iterchildren(f"{_XS}pattern")):
+            apart.append(node)
+            continue
+        try:
+            new = rewritten(pattern)
+        except PatternError as error:
+            raise _unknown(name, pattern, error) from error
+        if new != pattern:
+            node.set("value", new)
+            changed = True
+    for node in apart:
+        _leave_out(node)
+    return changed or bool(apart)
+
+
 def _leave_out(node: Any) -> None:
-    """Take out a particle that may not occur: it is none (part 1, 3.9.1), and libxml2 lets it occur once."""
+    """Take out a particle that may not occur, or a pattern that is judged apart.
+
+    The first is none (part 1, 3.9.1), and libxml2 lets it occur once.
+    """
     lines = etree.tostring(node, with_tail=False).count(b"\n")
     left = etree.Comment("\n" * lines)
     left.tail = node.tail

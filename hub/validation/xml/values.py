@@ -16,6 +16,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from hub.validation.xml.linear import linear
+
 #: White space as XML Schema knows it; no other blank counts.
 SPACES = " \t\r\n"
 _BLANKS = re.compile(f"[{SPACES}]+")
@@ -111,6 +113,8 @@ class Breach(NamedTuple):
     expected: str | None
 
 
+#: The name of a bound that is a pattern.
+PATTERN = "pattern"
 #: Facets that bound values from below, and all with what they say of an order; NaN and what cannot be compared keep none.
 _MINIMA = frozenset({"minInclusive", "minExclusive"})
 _ORDERS: Mapping[str, Callable[[int], bool]] = {
@@ -123,16 +127,21 @@ _ORDERS: Mapping[str, Callable[[int], bool]] = {
 
 def breach(kind: ValueKind, text: str) -> Breach | None:
     """Return why a text that libxml2 takes is no value of a type, None if it is one or libxml2 is right to say."""
+    for facet, bound in kind.bounds:
+        if facet == PATTERN and not linear(bound).matches(spaced(text, kind.space)):
+            return Breach("xml.pattern", bound)
     if kind.name == "list":
         words = text.split()
-        if not words and kind.bounds:
-            return Breach("xml.min-length", kind.bounds[0][1])
+        if not words and (least := dict(kind.bounds).get("minLength")) is not None:
+            return Breach("xml.min-length", least)
         return next((found for word in words if (found := breach(kind.parts[0], word))), None)
     if kind.name == "union":
         spaced_text = spaced(text, kind.space)
         return Breach("xml.datatype", None) if all(_fits(part, spaced_text) is False for part in kind.parts) else None
     value = _value(kind, text)
     for facet, bound in kind.bounds if value is not None else ():
+        if facet not in _ORDERS:
+            continue
         order = _order(kind, value, _value(kind, bound))
         if order is None or not _ORDERS[facet](order):
             return Breach("xml.minimum" if facet in _MINIMA else "xml.maximum", bound)
