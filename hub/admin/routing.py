@@ -41,7 +41,18 @@ from hub.routing import (
 )
 from hub.store import TableVersion, VersionState
 
-_FIELDS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
+_FIELDS = (
+    "id",
+    "area",
+    "services",
+    "destination",
+    "valid_from",
+    "valid_until",
+    "note",
+    "on_invalid",
+    "access",
+    "invited",
+)
 _LONGEST_SERVICES = 400_000
 _MOST_ON_PAGE = 200
 _DRY_DAYS = 30

@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -41,6 +41,7 @@ from hub.intake import Accepted, Intake, Reception, Replay
 from hub.intake.status import Progress, StatusDesk, reference_in
 from hub.intake.uploads import NamedUpload, Poured, UploadDesk, without_uploads
 from hub.model import Application, Callback, Cover, MediaType, State, canonical_service, service_names
+from hub.services import DeadlineRule
 from hub.store import SentFilter, StoredMessage
 from hub.validation.report import Report
 from hub.web.multipart import Part, parts
@@ -404,8 +405,18 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
         "links": {"self": link, "receipt": f"{link}/receipt"},
         **({} if progress.external_reference is None else {"externalReference": progress.external_reference}),
         **({} if silent is None else {"notAcknowledgedSince": silent.isoformat(timespec="milliseconds")}),
+        **({"deadlines": [_deadline_json(*each) for each in progress.deadlines]} if progress.deadlines else {}),
         **({} if progress.forwarded_to is None else {"forwardedTo": dict(progress.forwarded_to)}),
         **({} if progress.forwarded_from is None else {"forwardedFrom": dict(progress.forwarded_from)}),
+    }
+
+
+def _deadline_json(rule: DeadlineRule, last_day: date) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "title": {"de": rule.title.de, "en": rule.title.en},
+        "lastDay": last_day.isoformat(),
+        "law": list(rule.law),
     }
 
 

@@ -32,7 +32,7 @@ class CaseForwards:
             request_id=UUID(body["requestId"]),
             case_id=UUID(caseId),
             submission_id=UUID(body["submissionId"]),
-            service=body["service"],
+            service=body.get("service", ""),
             area=body["ars"],
             reason=body["reason"],
             announced=tuple(UUID(each) for each in body.get("announcedAttachments", ())),

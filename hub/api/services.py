@@ -17,7 +17,7 @@ from hub.areas import Area, Gazetteer, Place
 from hub.errors import NoRoute, Text, TooMany
 from hub.model import Destination
 from hub.routing import RoutingTable, legal_day, no_such_area
-from hub.services import Fee, PublicService, Responsible, ServiceCatalogue, ServiceWay
+from hub.services import DeadlineRule, Fee, PublicService, Responsible, ServiceCatalogue, ServiceWay
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.editions import SchemaEntry
 
@@ -164,6 +164,8 @@ class PublicServices:
             "withdraw": service.withdraw,
             "correct": service.correct,
             "assurance": None if service.assurance is None else service.assurance.value,
+            "deadlines": [_deadline_json(each) for each in service.deadlines],
+            "onward": service.onward,
             "reviewed": None if service.reviewed is None else service.reviewed.isoformat(),
             "facts": _maybe(service.facts, lang),
             "source": service.source,
@@ -197,7 +199,10 @@ class PublicServices:
         try:
             route = self._table().route(here.area, service.key, self._clock())
         except NoRoute as refused:
-            why = {"cause": str(refused.members.get("cause", "no-rule")), "text": _said(_offline(service), lang)}
+            cause = str(refused.members.get("cause", "no-rule"))
+            # Where somebody is responsible and takes nothing online, or not from everybody, the table says it best.
+            text = refused.detail if cause in {"closed", "by-invitation"} else _offline(service)
+            why = {"cause": cause, "text": _said(text, lang)}
             return {"online": False, "destinationId": None, "name": None, "schemas": [], "why": why, "authority": known}
         found = self._destination(route.destination_id)
         if found is None or found.status != "active":
@@ -236,6 +241,16 @@ def _offline(service: PublicService) -> Text:
         f"Hier geht das noch nicht online über diesen Hub. Wenden Sie sich an: {where.de}.",
         f"This cannot be done online through this hub here yet. Turn to: {where.en}.",
     )
+
+
+def _deadline_json(rule: DeadlineRule) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "title": {"de": rule.title.de, "en": rule.title.en},
+        "amount": rule.amount,
+        "unit": rule.unit.value,
+        "law": list(rule.law),
+    }
 
 
 def _fee_json(fee: Fee | None, lang: str) -> dict[str, Any] | None:

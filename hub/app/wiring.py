@@ -256,7 +256,11 @@ class Context(Shared):
             store=store, blobs=self.blobs, admission=self.admission, rules=upload_rules(settings), clock=self.clock
         )
         self.desk = StatusDesk(
-            store=store, evidences=self.evidences, clock=self.clock, silent=patience(settings).silent
+            store=store,
+            evidences=self.evidences,
+            clock=self.clock,
+            silent=patience(settings).silent,
+            services=self.services,
         )
         self.cases = Cases(store=store, notary=self.notary)
         self.sender_cases = SenderCases(

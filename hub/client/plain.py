@@ -159,6 +159,8 @@ class Progress:
     #: Steps of AI systems in the case's log about it; None where the hub is too old to say.
     ai_steps: int | None = None
     forwarded: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: name, title (de, en), lastDay and law of what has to happen by when, as the service says.
+    deadlines: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,6 +252,7 @@ class PlainDoor:
                 history=tuple(_step(each) for each in found["history"]),
                 ai_steps=None if "aiSteps" not in found else int(found["aiSteps"]),
                 forwarded=found.get("forwardedTo"),
+                deadlines=tuple(found.get("deadlines", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise unreadable() from exc

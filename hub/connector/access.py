@@ -31,6 +31,11 @@ def subscriber(hub: Hub, clock: Callable[[], datetime]) -> Subscriber:
     return Subscriber(session, issuers=frozenset({hub.issuer, hub.issuer + hub.submission_api}), clock=clock)
 
 
+def public_session(hub: Hub) -> Session:
+    """Return by what this connector asks its hub for what anybody may read."""
+    return Session(hub.base_url, transport=transport(hub))
+
+
 def forwarder(hub: Hub, clock: Callable[[], datetime]) -> Forwarder:
     """Return by what this connector hands cases on; nothing is asked yet. Errors as :func:`tokens`."""
     return Forwarder(Session(hub.base_url, transport=transport(hub), tokens=tokens(hub, clock)))

@@ -28,6 +28,7 @@ from hub.connector.casebook import (
     CaseFile,
     OutgoingReply,
 )
+from hub.connector.deadlines import CaseDeadlines
 from hub.connector.declarations import Decider
 from hub.connector.forwards import ForwardBook, ForwardState, HandOn
 from hub.connector.handing_on import digest_of_wish, seal_text
@@ -147,6 +148,7 @@ class Desk:
         largest_reply: int,
         clock: Callable[[], datetime],
         forwards: ForwardBook,
+        deadlines: CaseDeadlines,
         door: Forwarder,
         two_for_forwards: bool = False,
     ) -> None:
@@ -154,6 +156,7 @@ class Desk:
         self.book = book
         self._steps = steps
         self.forwards = forwards
+        self.deadlines = deadlines
         self._door = door
         self._two_for_forwards = two_for_forwards and decider is Decider.CLERK
         self.clock = clock
@@ -340,7 +343,7 @@ class Desk:
             request_id=wish.request_id,
             case_id=entry.case_id,
             submission_id=entry.submission_id,
-            service=wish.service.strip() or entry.service,
+            service=wish.service.strip(),
             ars=wish.area,
             reason=wish.reason,
         )

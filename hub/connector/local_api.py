@@ -231,6 +231,10 @@ class _Handler(QuietHandler):
             "replies": [_reply_json(each) for each in replies],
             "aiSteps": [_step_json(each) for each in self.server.desk.desk.ai_steps(entry.case_id)],
             "forwards": [_forward_json(each) for each in self.server.desk.desk.forwards.of_case(entry.case_id)],
+            "deadlines": [
+                {"name": each.name, "de": each.title.de, "en": each.title.en, "lastDay": each.last_day.isoformat()}
+                for each in self.server.desk.desk.deadlines.of_case(entry.case_id)
+            ],
             "cameFrom": _origin_json(self.server.desk.desk.forwards.origin(entry.case_id)),
         }
 

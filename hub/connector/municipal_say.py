@@ -14,9 +14,11 @@ from uuid import UUID
 
 from hub.client.fit_connect import Subscriber
 from hub.client.forwarding import Forwarder
+from hub.connector.access import public_session
 from hub.connector.ai_steps import AiStepBook
 from hub.connector.arriving import Arriving
 from hub.connector.casebook import CaseBook
+from hub.connector.deadlines import CaseDeadlines
 from hub.connector.declarations import Decider
 from hub.connector.desk import Desk, reply_key_of
 from hub.connector.envelope import Envelopes
@@ -56,6 +58,7 @@ class MunicipalSay:
     handing_on: HandingOn
     outbox: Outbox | None
     arriving: Arriving
+    deadlines: CaseDeadlines
 
     @classmethod
     def of(
@@ -75,6 +78,7 @@ class MunicipalSay:
     ) -> Self:
         """Open the book and what belongs to it; what no book knows of replies is leftovers of a crash, and goes."""
         book, forwards = CaseBook(journal), ForwardBook(journal)
+        deadlines = CaseDeadlines(journal, public_session(settings.hub))
         sealed = SealedReplies(settings.journal.with_suffix(".replies"))
         sealed.sweep(book.reply_ids())
         steps = AiStepBook(journal, keys=keys, hub=hub)
@@ -92,6 +96,7 @@ class MunicipalSay:
             largest_reply=settings.largest_reply,
             clock=clock,
             forwards=forwards,
+            deadlines=deadlines,
             door=door,
             two_for_forwards=settings.two_for_forwards,
         )
@@ -122,6 +127,7 @@ class MunicipalSay:
             steps=steps,
             handing_on=handing_on,
             arriving=Arriving(forwards, door, receipt_keys),
+            deadlines=deadlines,
             outbox=None if place is None else Outbox(place, desk),
         )
 
@@ -145,6 +151,11 @@ class MunicipalSay:
     def receive(self, entry: Entry, opened: OpenedSubmission, now: datetime) -> None:
         """Note what was opened as something to decide on, and where another authority handed it on, since when it counts."""
         self.arriving.note(opened)
+        origin = self.desk.forwards.origin(entry.case_id)
+        submitted = opened.envelope.submitted_at
+        if origin is not None or submitted is not None:
+            received = datetime.fromisoformat(submitted or "") if origin is None else origin.received_at
+            self.deadlines.note(entry.case_id, opened.envelope.service.get("identifier", ""), received)
         self.book.receive(entry, reply_key_of(opened, now), now)
 
     def gather(self, now: datetime) -> None:
@@ -157,6 +168,8 @@ class MunicipalSay:
             self.envelopes.drop(one)
         for one in replies:
             self.sealed.drop(one)
+        if submissions:
+            self.deadlines.sweep()
 
     def send(self, now: datetime) -> None:
         """Hand on what is to go, and send the replies and the steps of AI systems that are due."""

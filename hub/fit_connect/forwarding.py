@@ -13,7 +13,7 @@ an authority that had the case before, a chain that is too long, an authority wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -27,6 +27,7 @@ from hub.model import (
     FORWARD_REASONS,
     FORWARD_REASONS_BY_NAME,
     MOST_FORWARDS,
+    NOT_FREED,
     Destination,
     Door,
     Event,
@@ -42,12 +43,17 @@ from hub.model import (
 from hub.notifications.callbacks import CallbackWriter
 from hub.proof.evidence import Evidences
 from hub.routing import RoutingTable, legal_day
+from hub.services import ServiceCatalogue
 from hub.store import Announcement, CaseHead, Store, StoredMessage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForwardWish:
-    """What an authority wants handed on, and where to. ``request_id`` is its own, by which a repeat is known."""
+    """What an authority wants handed on, and where to. ``request_id`` is its own, by which a repeat is known.
+
+    ``service`` may be empty: then it is the one that the case came for, or, of what was not freed, the one that its entry in
+    the catalogue names for that (``onward``).
+    """
 
     request_id: UUID
     case_id: UUID
@@ -99,6 +105,9 @@ class ForwardingHub(Sending, Protocol):
     def table(self) -> RoutingTable:
         """Return the routing table in force."""
 
+    def services(self) -> ServiceCatalogue:
+        """Return the public services of the moment."""
+
 
 class Forwarding:
     """Takes what authorities hand on."""
@@ -109,8 +118,8 @@ class Forwarding:
 
     def check(self, wish: ForwardWish, *, caller: Caller, now: datetime) -> NextAuthority:
         """Say whom a case would go to; nothing is stored. Errors as :meth:`begin`."""
-        self._submission(wish, caller)
-        return self._next(wish, now)
+        old = self._submission(wish, caller)
+        return self._next(replace(wish, service=self._service(wish, old)), now)
 
     def begin(self, wish: ForwardWish, *, caller: Caller, now: datetime) -> BegunForward:
         """Open the new case with the next authority; the same request again is the one that there is.
@@ -128,6 +137,7 @@ class Forwarding:
         """
         self._hub.admission.require_disk()
         old = self._submission(wish, caller)
+        wish = replace(wish, service=self._service(wish, old))
         found = self._hub.store.forwardings.asked(caller.client_id, wish.request_id)
         if found is not None:
             _require_same(found, wish)
@@ -223,6 +233,13 @@ class Forwarding:
             )
         return message
 
+    def _service(self, wish: ForwardWish, old: StoredMessage) -> str:
+        """Return the service that a case goes on for, where the wish names none."""
+        if wish.service:
+            return canonical_service(wish.service)
+        here = self._hub.services().find(old.service.identifier) if wish.reason == NOT_FREED else None
+        return old.service.identifier if here is None or not here.onward else here.onward
+
     def _require_first(self, wish: ForwardWish) -> None:
         if self._hub.store.forwardings.out_of(wish.case_id):
             raise Conflict(
@@ -243,7 +260,7 @@ class Forwarding:
         if len(wish.announced) > self._limits.attachments:
             raise too_many_attachments(self._limits.attachments)
         area, service = self._area(wish.area, now), canonical_service(wish.service)
-        route = self._hub.table().route(area, service, now)
+        route = self._hub.table().responsible(area, service, now)
         destination = self._hub.directory.destination(route.destination_id, now=now)
         if destination is None or destination.status != "active":
             raise _refused(

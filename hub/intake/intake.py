@@ -599,7 +599,12 @@ class Intake:
         if cover.callback is not None:
             tools.outbound.require_url(cover.callback.url)
         desk = CaseDesk.of(tools.store, cover)
-        route = tools.table().route(Area.from_ars(cover.area), cover.service, now)
+        # What is said in a case goes on though nobody may begin one any more.
+        table, area = tools.table(), Area.from_ars(cover.area)
+        if desk is None:
+            route = table.route(area, cover.service, now, sender=cover.sender)
+        else:
+            route = table.responsible(area, cover.service, now)
         destination = self._destination(route, cover, now)
         if desk is not None:
             desk.require_destination(destination)

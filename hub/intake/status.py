@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +42,7 @@ from hub.notifications.callbacks import Resending
 from hub.observability.legal_time import NOT_KNOWN, ClockReading
 from hub.proof.evidence import Evidences, receipt_claims
 from hub.routing import OnInvalid, Route, legal_day
+from hub.services import DeadlineRule, ServiceCatalogue
 from hub.store import (
     Attempt,
     Beginning,
@@ -303,6 +304,8 @@ class Progress:
     #: The case that it went on with, or came from, as the log says it: ``caseId``, ``submissionId``, ``name`` and so on.
     forwarded_to: Mapping[str, Any] | None = None
     forwarded_from: Mapping[str, Any] | None = None
+    #: What the service says has to happen by when, counted from the receipt of the first case.
+    deadlines: tuple[tuple[DeadlineRule, date], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -331,9 +334,14 @@ class StatusDesk:
         evidences: Evidences,
         clock: Callable[[], datetime],
         silent: timedelta = timedelta(days=7),
+        services: Callable[[], ServiceCatalogue] | None = None,
     ) -> None:
-        """``silent``: how long a delivery may go without an acknowledgement before its sender is told; zero: never."""
+        """``silent``: how long a delivery may go without an acknowledgement before its sender is told; zero: never.
+
+        ``services`` returns the services of the moment, by whose deadlines senders are told.
+        """
         self._silent = silent
+        self._services = services
         self._store = store
         self._evidences = evidences
         self._clock = clock
@@ -367,7 +375,19 @@ class StatusDesk:
             ai_steps=sum(event.kind is EventKind.AI_STEP for event in events),
             forwarded_to=_last_said(events, EventKind.FORWARDED_TO),
             forwarded_from=_last_said(events, EventKind.FORWARDED_FROM),
+            deadlines=self._deadlines(message, _last_said(events, EventKind.FORWARDED_FROM)),
         )
+
+    def _deadlines(
+        self, message: StoredMessage, came: Mapping[str, Any] | None
+    ) -> tuple[tuple[DeadlineRule, date], ...]:
+        """Return what the service says, with its last day: from the signed time of receipt, of the first case of a chain."""
+        service = None if self._services is None else self._services().find(message.service.identifier)
+        if service is None or not service.deadlines or message.submitted_at is None:
+            return ()
+        received = message.submitted_at if came is None else datetime.fromisoformat(str(came["receivedAt"]))
+        day = legal_day(received)
+        return tuple((rule, rule.last_day(day)) for rule in service.deadlines)
 
     def _silent_since(self, message: StoredMessage, view: DeliveryView | None) -> datetime | None:
         """Return since when the authority's system has said nothing of what it got, where that is too long."""

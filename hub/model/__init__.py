@@ -64,6 +64,7 @@ from hub.model.forwarding import (
     FORWARD_REASONS_BY_NAME,
     LARGEST_FORWARD_NOTE,
     MOST_FORWARDS,
+    NOT_FREED,
     ForwardLink,
     ForwardReason,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "MESSAGE_SCHEMA",
     "MOST_FORWARDS",
     "NOTHING",
+    "NOT_FREED",
     "RECEIVER_LOST_KEY",
     "RECEIVER_MAY_WRITE",
     "REPLY_KINDS",

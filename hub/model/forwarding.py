@@ -28,12 +28,14 @@ class ForwardReason:
     title: Text
 
 
+#: The reason of a notification that a permit procedure has to follow.
+NOT_FREED = "not-freed"
 #: What may be chosen, in this order.
 FORWARD_REASONS = (
     ForwardReason(name="not-responsible", title=Text("Sachlich nicht zuständig", "Not responsible for the matter")),
     ForwardReason(name="other-area", title=Text("Liegt in einem anderen Gebiet", "Lies in another area")),
     ForwardReason(
-        name="not-freed",
+        name=NOT_FREED,
         title=Text(
             "Keine Freistellung: Ein Genehmigungsverfahren ist nötig", "Not freed: a permit procedure is needed"
         ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -154,6 +154,8 @@ class CaseStanding:
     corrected: bool = False
     #: Whether the case's log holds no step of an AI system; None where the hub does not say.
     without_ai: bool | None = None
+    #: What has to happen by when: its title in German and English, and the last day.
+    deadlines: tuple[tuple[Text, date], ...] = ()
 
 
 #: What the hub's history says, in the keys of the person's words; what is not here is the machines' own business.
@@ -226,6 +228,10 @@ class FollowedCases:
             without_ai=None if progress.ai_steps is None else progress.ai_steps == 0,
             withdrawn=withdrawn,
             corrected=corrected,
+            deadlines=tuple(
+                (Text(each["title"]["de"], each["title"]["en"]), date.fromisoformat(each["lastDay"]))
+                for each in progress.deadlines
+            ),
         )
 
     def _before(self, followed: FollowedCase) -> Iterator[TimelineStep]:

@@ -115,9 +115,20 @@ def _line(at: yaml.Node | yaml.Event) -> int:
     return at.start_mark.line + 1 if at.start_mark is not None else 1
 
 
-COLUMNS = ("id", "area", "services", "destination", "valid_from", "valid_until", "note", "on_invalid")
+COLUMNS = (
+    "id",
+    "area",
+    "services",
+    "destination",
+    "valid_from",
+    "valid_until",
+    "note",
+    "on_invalid",
+    "access",
+    "invited",
+)
 #: Columns that a CSV may do without, as files from before they were invented do.
-_OPTIONAL = frozenset({"on_invalid"})
+_OPTIONAL = frozenset({"on_invalid", "access", "invited"})
 _REQUIRED = frozenset({"id", "area", "services", "destination"})
 _MAX_CSV_BYTES = 64 * 1024 * 1024
 _MAX_RULES = 1_000_000

@@ -34,6 +34,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud
 _GERMAN_DAY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _MAX_NOTE = 500
 MAX_SERVICES = 5_000
+_MOST_INVITED = 200
+_CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class OnInvalid(StrEnum):
@@ -45,6 +47,17 @@ class OnInvalid(StrEnum):
     QUARANTINE = "quarantine"
     #: Delivered, with the report as an attachment.
     DELIVER_WITH_REPORT = "deliver_with_report"
+
+
+class RuleAccess(StrEnum):
+    """Who may apply for a rule's services at its authority: the state of a procedure there."""
+
+    #: Everybody.
+    OPEN = "open"
+    #: Senders that are invited, while it is being tried.
+    PILOT = "pilot"
+    #: Nobody yet, or nobody any more; who is responsible is told all the same.
+    CLOSED = "closed"
 
 
 @functools.cache
@@ -95,7 +108,8 @@ class Rule:
     """For ``area`` and all areas in it, ``services`` (sorted URNs) are the business of ``destination``.
 
     It holds from ``valid_from`` (included) until ``valid_until`` (excluded), both aware UTC or None for unbounded.
-    ``on_invalid`` is the policy for payloads that break their schema.
+    ``on_invalid`` is the policy for payloads that break their schema. ``access`` says who may apply; ``invited`` are the ids
+    of the senders that may while it is a pilot.
     Raises :class:`Invalid` when its parts break a rule.
     """
 
@@ -107,6 +121,8 @@ class Rule:
     valid_until: datetime | None = None
     note: str = ""
     on_invalid: OnInvalid = OnInvalid.REJECT
+    access: RuleAccess = RuleAccess.OPEN
+    invited: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "services", tuple(sorted(set(self.services))))
@@ -114,6 +130,8 @@ class Rule:
         _require_services(self.services)
         _require_note(self.note)
         _require_span(self.valid_from, self.valid_until)
+        object.__setattr__(self, "invited", tuple(sorted(set(self.invited))))
+        _require_invited(self.access, self.invited)
         for bound in ("valid_from", "valid_until"):
             moment = getattr(self, bound)
             if moment is not None:
@@ -124,6 +142,10 @@ class Rule:
         return (self.valid_from is None or self.valid_from <= on) and (
             self.valid_until is None or on < self.valid_until
         )
+
+    def admits(self, sender: str | None) -> bool:
+        """Tell whether a sender may apply; None is one that nobody knows."""
+        return self.access is RuleAccess.OPEN or (self.access is RuleAccess.PILOT and sender in self.invited)
 
     def meets(self, other: Rule) -> bool:
         """Tell whether there is a moment at which both rules hold."""
@@ -145,6 +167,8 @@ class Rule:
             "valid_until": _written(self.valid_until, last_day=True),
             "note": self.note,
             "on_invalid": "" if self.on_invalid is OnInvalid.REJECT else self.on_invalid.value,
+            "access": "" if self.access is RuleAccess.OPEN else self.access.value,
+            "invited": " ".join(self.invited),
         }
 
 
@@ -163,6 +187,8 @@ def rule_from_row(row: dict[str, str]) -> Rule:
         valid_until=_read_moment(row.get("valid_until", "").strip(), last_day=True),
         note=row.get("note", ""),
         on_invalid=_read_policy(row.get("on_invalid", "").strip()),
+        access=_read_access(row.get("access", "").strip()),
+        invited=tuple(row.get("invited", "").split()),
     )
 
 
@@ -235,6 +261,33 @@ def _read_policy(text: str) -> OnInvalid:
                 f"on_invalid: Known are {known}; empty: reject.",
             )
         ) from exc
+
+
+def _read_access(text: str) -> RuleAccess:
+    try:
+        return RuleAccess(text or RuleAccess.OPEN)
+    except ValueError as exc:
+        known = ", ".join(RuleAccess)
+        raise Malformed(
+            Text(f"access: Bekannt sind {known}; leer heißt open.", f"access: Known are {known}; empty: open.")
+        ) from exc
+
+
+def _require_invited(access: RuleAccess, invited: tuple[str, ...]) -> None:
+    if len(invited) > _MOST_INVITED or not all(_CLIENT.fullmatch(each) for each in invited):
+        raise Invalid(
+            Text(
+                f"invited: Kennungen von höchstens {_MOST_INVITED} Absendern, durch Leerzeichen getrennt.",
+                f"invited: Ids of at most {_MOST_INVITED} senders, separated by blanks.",
+            )
+        )
+    if (access is RuleAccess.PILOT) is not bool(invited):
+        raise Invalid(
+            Text(
+                "invited: Eingeladen wird mit access = pilot, und dann mindestens ein Absender.",
+                "invited: Senders are invited with access = pilot, and then at least one.",
+            )
+        )
 
 
 def _read_moment(text: str, *, last_day: bool) -> datetime | None:

@@ -30,7 +30,7 @@ from hub.areas import Area, Gazetteer
 from hub.errors import ConfigurationError, NoRoute, Text
 from hub.model import canonical_service
 from hub.routing.formats import read_folder
-from hub.routing.rules import OnInvalid, Rule, ServiceRegister, legal_day
+from hub.routing.rules import OnInvalid, Rule, RuleAccess, ServiceRegister, legal_day
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -193,6 +193,24 @@ def _judged(rule: Rule, on: datetime, winners: tuple[Rule, ...], *, decided: boo
         )
         return Considered(rule=rule, taken=True, why=why)
     return Considered(rule=rule, taken=False, why=why)
+
+
+def _not_admitted(table: RoutingTable, area: Area, service: str, route: Route) -> NoRoute:
+    """Return the refusal of a service that somebody is responsible for, and nobody may apply for online, or not this sender."""
+    name, where = table.services.name(service), table.gazetteer.name(area)
+    if route.rule.access is RuleAccess.CLOSED:
+        text = Text(
+            f"{name} ist in {where} noch nicht online möglich; die zuständige Stelle nimmt den Antrag auf anderem Weg an.",
+            f"{name} is not possible online in {where} yet; the responsible authority takes applications another way.",
+        )
+        cause = "closed"
+    else:
+        text = Text(
+            f"{name} wird in {where} erprobt, nur auf Einladung. Fragen Sie die zuständige Stelle, wenn Sie teilnehmen wollen.",
+            f"{name} is being tried in {where}, by invitation only. Ask the responsible authority if you want to take part.",
+        )
+        cause = "by-invitation"
+    return _refusal(table, text, cause, [], destinationId=str(route.destination_id))
 
 
 _MAX_NEAREST = 5
@@ -462,8 +480,18 @@ class RoutingTable:
             groups.setdefault(id(self._groups[service]), []).append(service)
         return [tuple(services) for services in groups.values()]
 
-    def route(self, area: Area, service: str, on: datetime) -> Route:
-        """Return the one responsible destination at the aware moment ``on``.
+    def route(self, area: Area, service: str, on: datetime, *, sender: str | None = None) -> Route:
+        """Return the one responsible destination at the aware moment ``on``, where ``sender`` may apply for the service.
+
+        Raises :class:`~hub.errors.NoRoute` as :meth:`responsible`, or with ``cause`` closed or by-invitation.
+        """
+        found = self.responsible(area, service, on)
+        if found.rule.access is not RuleAccess.OPEN and not found.rule.admits(sender):
+            raise _not_admitted(self, area, service, found)
+        return found
+
+    def responsible(self, area: Area, service: str, on: datetime) -> Route:
+        """Return the one responsible destination at the aware moment ``on``, whoever may apply there.
 
         Raises :class:`~hub.errors.NoRoute` with the members ``cause`` (unknown-area, dissolved-area, unknown-service,
         no-rule, ambiguous), ``nearest`` (rules) and, where there is one, ``successors``.
@@ -526,7 +554,7 @@ class RoutingTable:
             raise no_such_area(self, area, on)
         known = canonical_service(service)
         if known != service:
-            return self.route(area, known, on)
+            return self.responsible(area, known, on)
         if service not in self._groups and service not in self.services:
             raise unknown_service(self, area, service, on)
         winners = self.find(area, service, on)
@@ -582,7 +610,9 @@ def _content(rule: Rule) -> list[object]:
     span = [moment.isoformat() if moment is not None else None for moment in (rule.valid_from, rule.valid_until)]
     content: list[object] = [rule.id, rule.area.ars, rule.services, str(rule.destination), *span, rule.note]
     # What most rules do is not written, so a table without policies keeps the version that it had before there were any.
-    return content if rule.on_invalid is OnInvalid.REJECT else [*content, rule.on_invalid.value]
+    if rule.on_invalid is not OnInvalid.REJECT:
+        content.append(rule.on_invalid.value)
+    return content if rule.access is RuleAccess.OPEN else [*content, f"access {rule.access}", *rule.invited]
 
 
 def _require_unique(rules: tuple[Rule, ...]) -> None:

@@ -4,11 +4,14 @@ An entry is one service (LeiKa), a catalogue all of them; ``ServiceCatalogue.sea
 """
 
 from hub.services.catalogue import Hit, ServiceCatalogue, read_services, to_yaml
+from hub.services.deadlines import DeadlineRule, DeadlineUnit
 from hub.services.entry import Assurance, Fee, FeeKind, PublicService, Responsible, ServiceWay
 from hub.services.wording import compared, complaints
 
 __all__ = [
     "Assurance",
+    "DeadlineRule",
+    "DeadlineUnit",
     "Fee",
     "FeeKind",
     "Hit",

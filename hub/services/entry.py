@@ -16,11 +16,13 @@ from typing import Any, TypeVar
 from hub.errors import Invalid, Text
 from hub.model import LEIKA_PREFIX, canonical_service
 from hub.scanning.kinds import KNOWN
+from hub.services.deadlines import DeadlineRule, DeadlineUnit
 
 _LEIKA = re.compile(r"99[0-9]{12}")
 _URN = re.compile(r"urn:[a-z0-9][a-z0-9-]{0,31}(:[a-z0-9._-]{1,100}){1,10}")
 #: A section of a statute, or a statute alone: ``§ 17 BMG``, ``Art. 6 GG``, ``PAuswGebV``, ``§ 24 SGB VIII``.
 _LAW = re.compile(r"(?:(?:§|Art\.) [0-9]{1,4}[a-z]? )?[A-ZÄÖÜ][A-Za-zÄÖÜäöüß]{1,30}(?: [IVX]{1,5})?")
+_NAME = re.compile(r"[a-z][a-z-]{0,39}")
 _AMOUNT = re.compile(r"[0-9]{1,6}\.[0-9]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 #: Characters of one text, and entries of one list.
@@ -128,6 +130,10 @@ class PublicService:
     assurance: Assurance | None = None
     #: Media types of attachments that are taken, by their content; empty: those of the hub's settings.
     kinds: tuple[str, ...] = ()
+    #: From the receipt on, by the law that each names; none: nobody wrote any down.
+    deadlines: tuple[DeadlineRule, ...] = ()
+    #: The service that an authority hands this one on for, where it comes to that: its URN, empty for none.
+    onward: str = ""
     reviewed: date | None = None
     facts: Text | None = None
 
@@ -153,6 +159,8 @@ class PublicService:
             "correct": self.correct or None,
             "assurance": None if self.assurance is None else self.assurance.value,
             "kinds": list(self.kinds),
+            "deadlines": [_deadline_document(each) for each in self.deadlines],
+            "onward": self.onward.removeprefix(LEIKA_PREFIX),
             "reviewed": None if self.reviewed is None else self.reviewed.isoformat(),
             "facts": _pair(self.facts),
         }
@@ -184,11 +192,52 @@ def service_from(document: Any, *, topic: Text | None = None, facts: Text | None
         correct=take.yes("correct"),
         assurance=_assurance(take),
         kinds=_kinds(take.several("kinds"), take.where),
+        deadlines=_deadlines(take.several("deadlines"), take.where),
+        onward=_onward(take),
         reviewed=_day(take.member("reviewed"), take.where),
         facts=take.pair("facts") or facts,
     )
     take.finish()
     return service
+
+
+def _onward(take: Members) -> str:
+    said = take.text("onward", optional=True)
+    return _key(said) if said else ""
+
+
+def _deadlines(listed: list[Any], where: str) -> tuple[DeadlineRule, ...]:
+    found = tuple(_deadline(each, where) for each in listed)
+    if len({each.name for each in found}) != len(found):
+        raise wrong(f"{where}deadlines", "zwei Fristen heißen gleich", "two deadlines have one name")
+    return found
+
+
+def _deadline(document: Any, where: str) -> DeadlineRule:
+    take = Members(document, f"{where}deadlines: ")
+    name, unit, amount = (
+        take.text("name"),
+        take.choice(DeadlineUnit, take.member("unit"), "unit"),
+        take.member("amount"),
+    )
+    if not _NAME.fullmatch(name):
+        raise wrong(f"{take.where}name", "ein Name aus a-z und -", "a name of a-z and -")
+    if not isinstance(amount, int) or isinstance(amount, bool):
+        raise wrong(f"{take.where}amount", "eine ganze Zahl", "a whole number")
+    rule = DeadlineRule(
+        name=name,
+        title=take.pair("title") or _missing(take.where, "title"),
+        amount=amount,
+        unit=unit,
+        law=_laws(take.several("law"), take.where),
+    )
+    take.finish()
+    return rule
+
+
+def _deadline_document(rule: DeadlineRule) -> dict[str, Any]:
+    said = {"name": rule.name, "title": _pair(rule.title), "amount": rule.amount, "unit": rule.unit.value}
+    return said | ({"law": list(rule.law)} if rule.law else {})
 
 
 def _assurance(take: Members) -> Assurance | None:

@@ -30,8 +30,9 @@ from hub.connector.local_api import forward_by_interface
 from hub.connector.opening import load_keys
 from hub.connector.settings import ConnectorSettings
 from hub.crypto import DecryptionKey, read_decryption_key
-from hub.errors import Conflict, Forbidden, HubError, IdempotencyConflict, Invalid, NotFound
+from hub.errors import Conflict, Forbidden, HubError, IdempotencyConflict, Invalid, NotFound, Text
 from hub.model import CaseMessage, CaseMessageKind, EventKind, MediaType, ReplyMessage, State
+from hub.services import DeadlineRule, DeadlineUnit, ServiceCatalogue
 from hub.validation.catalog import SchemaCatalog
 
 HANAU = "064350014014"
@@ -155,7 +156,12 @@ def opened(connector: Connector, submission_id: UUID) -> Any:
     return connector.say.desk.open(connector.say.desk.submission(submission_id))
 
 
-def test_all_that_belongs_to_a_case_goes_with_it_and_the_sender_follows(towns: Towns):
+def test_all_that_belongs_to_a_case_goes_with_it_and_the_sender_follows(towns: Towns, monkeypatch: pytest.MonkeyPatch):
+    catalogue = towns.stage.hub.services()
+    month = DeadlineRule(name="decision", title=Text("Entscheidung", "Decision"), amount=1, unit=DeadlineUnit.MONTHS)
+    timed = ServiceCatalogue([replace(each, deadlines=(month,)) for each in catalogue])
+    monkeypatch.setattr(towns.stage.hub.service_book, "active", lambda _now: timed)
+    applied_on = towns.stage.clock().date()
     applied, received_at = towns.apply(plan=PLAN), towns.stage.clock()
     wiesbaden = towns.run("Wiesbaden")
     desk = wiesbaden.say.desk
@@ -197,6 +203,13 @@ def test_all_that_belongs_to_a_case_goes_with_it_and_the_sender_follows(towns: T
     assert (row.case.case_id, row.stage, row.messages) == (gone.next_case, "new", 1)
     origin = hanau.say.desk.forwards.origin(gone.next_case)
     assert ("Wiesbaden" in origin.from_name, origin.received_at, origin.reason) == (True, received_at, "other-area")
+    # The deadline counts from the first receipt, for both sides.
+    until = month.last_day(applied_on)
+    for running, case_id in ((wiesbaden, applied.case_id), (hanau, gone.next_case)):
+        assert [each.last_day for each in running.say.desk.deadlines.of_case(case_id)] == [until]
+    for submission_id in (applied.submission_id, gone.next_submission):
+        (said,) = towns.door.progress(submission_id).deadlines
+        assert (said["name"], said["lastDay"]) == ("decision", until.isoformat())
     there = opened(hanau, gone.next_submission)
     assert there.data == ANMELDUNG
     files = {each.file_name: each for each in there.attachments}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
@@ -16,6 +16,7 @@ from stand_in import Answer
 from hub.client.verification import Received, ReceivedPart, require_proof
 from hub.crypto import claims_of, verify_receipt
 from hub.model import MOST_FORWARDS, ClientKind, EventKind, State
+from hub.services import ServiceCatalogue
 
 __all__ = ["movable_door", "shared_door"]
 
@@ -160,6 +161,21 @@ def test_the_same_request_again_is_the_case_that_there_is(house: House):
     assert house.events(house.case_id).count(EventKind.FORWARDED_TO) == 1
     other = house.ask(requestId=request_id, reason="other")
     assert slug(other) == (409, "idempotency-conflict")
+
+
+def test_what_is_not_freed_goes_on_for_the_procedure_that_the_catalogue_names(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    book, catalogue = house.door.hub.service_book, house.door.hub.services()
+    simplified = "urn:de:fim:leika:leistung:99012008001001"
+    changed = ServiceCatalogue(replace(each, onward=simplified if each.key == BAUEN else "") for each in catalogue)
+    monkeypatch.setattr(book, "active", lambda _now: changed)
+    freed = house.ask(service="", reason="other-area", check=True)
+    assert (freed.status, "Wiesbaden" in freed.json["name"]) == (200, True), freed.body
+    begun = house.ask(service="", reason="not-freed")
+    assert begun.status == 201, begun.body
+    link = house.door.hub.store.forwardings.begun(UUID(begun.json["submissionId"]))
+    assert link.service == simplified
 
 
 def slug(answer: Answer) -> tuple[int, str]:

@@ -54,6 +54,8 @@ _COLUMNS = {
     "validUntil": "valid_until",
     "note": "note",
     "onInvalid": "on_invalid",
+    "access": "access",
+    "invited": "invited",
 }
 
 

@@ -200,7 +200,13 @@ def show_case(
     """Show a case, with an error above it and what was ``typed`` in its forms where something was refused."""
     found = visit.desk.book.find(case_id)
     return visit.page(
-        "case.html", status=status, error=error, typed=typed, tomorrow=_tomorrow(visit), **case_values(visit, found)
+        "case.html",
+        status=status,
+        error=error,
+        typed=typed,
+        today=visit.now.date(),
+        tomorrow=_tomorrow(visit),
+        **case_values(visit, found),
     )
 
 
@@ -227,6 +233,7 @@ def case_values(visit: ClerkVisit, found: CaseFile) -> dict[str, Any]:
         "has_channel": visit.desk.can_reply(found),
         "reasons": REASONS,
         "kinds": [each for each in REPLY_KINDS if not each.follows],
+        "case_deadlines": visit.desk.deadlines.of_case(found.case_id),
         "origin": None if origin is None else (origin, _why(origin.reason)),
         "handings": [HandOnView.of(visit, each) for each in handings],
         "forward_reasons": FORWARD_REASONS,
