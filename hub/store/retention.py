@@ -253,6 +253,7 @@ def _drop(connection: Connection, case_id: str) -> None:
         delete(tables.deletions).where(tables.deletions.c.message_id.in_(in_case)),
         delete(tables.callbacks).where(tables.callbacks.c.case_id == case_id),
         delete(tables.events).where(tables.events.c.case_id == case_id),
+        delete(tables.forwardings).where(tables.forwardings.c.case_id == case_id),
         delete(_MESSAGES).where(_MESSAGES.c.case_id == case_id),
     ):
         connection.execute(statement)

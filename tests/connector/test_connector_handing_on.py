@@ -12,10 +12,25 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from say import TOKEN, Local, Office, pdf, wish
-from stage import ANMELDEN, ANMELDUNG, BAUEN, CANARY, SCHEMAS, TAUNUSSTEIN, WIESBADEN, Served, Stage, serving, staged
+from stage import (
+    ANMELDEN,
+    ANMELDUNG,
+    BAUEN,
+    CANARY,
+    FRANKFURT,
+    SCHEMAS,
+    TAUNUSSTEIN,
+    WIESBADEN,
+    Served,
+    Stage,
+    serving,
+    staged,
+)
 from test_connector_walk import Killed, kill_at
 
+from hub.cli import main
 from hub.client.cases import OwnCases
 from hub.client.contents import Attachment
 from hub.client.plain import Application, PlainDoor
@@ -31,6 +46,7 @@ from hub.connector.opening import load_keys
 from hub.connector.settings import ConnectorSettings
 from hub.crypto import DecryptionKey, read_decryption_key
 from hub.errors import Conflict, Forbidden, HubError, IdempotencyConflict, Invalid, NotFound, Text
+from hub.files.settings import as_toml
 from hub.model import CaseMessage, CaseMessageKind, EventKind, MediaType, ReplyMessage, State
 from hub.services import DeadlineRule, DeadlineUnit, ServiceCatalogue
 from hub.validation.catalog import SchemaCatalog
@@ -231,6 +247,53 @@ def test_all_that_belongs_to_a_case_goes_with_it_and_the_sender_follows(towns: T
     for path in (towns.stage.data / "demo").rglob("*"):
         if path.is_file():
             assert CANARY.encode() not in path.read_bytes(), path
+
+
+def test_a_case_goes_on_twice_with_both_proofs_and_never_back(towns: Towns):
+    applied, received_at = towns.apply(), towns.stage.clock()
+    towns.start("Wiesbaden")
+    towns.run("Wiesbaden").say.desk.forward(handing(applied.submission_id), who="anna")
+    towns.run("Wiesbaden")
+    (first,) = towns.running["Wiesbaden"].say.desk.forwards.of_case(applied.case_id)
+    hanau = towns.run("Hanau").say.desk
+    with pytest.raises(Conflict) as caught:
+        hanau.next_authority(handing(first.next_submission, area=WIESBADEN))
+    assert caught.value.slug == "forward-loop"
+    second = hanau.forward(handing(first.next_submission, area=FRANKFURT), who="hanna")
+    towns.run("Hanau")
+    gone = hanau.forwards.find(second.request_id)
+    assert gone.state is ForwardState.GONE, gone.note
+    frankfurt = towns.run("Frankfurt")
+    origin = frankfurt.say.desk.forwards.origin(gone.next_case)
+    assert ("Hanau" in origin.from_name, origin.received_at) == (True, received_at)
+    names = {each.file_name for each in opened(frankfurt, gone.next_submission).attachments}
+    assert {"Plan.pdf", "abgabe.json", "abgabe-2.json"} <= names
+    assert towns.door.progress(applied.submission_id).forwarded["caseId"] == str(first.next_case)
+    assert towns.door.progress(first.next_submission).forwarded["caseId"] == str(gone.next_case)
+
+
+def test_the_command_hands_on_where_the_connector_does_not_run(towns: Towns):
+    applied = towns.apply(channel=False)
+    towns.start("Wiesbaden")
+    towns.run("Wiesbaden")
+    towns.running.pop("Wiesbaden").close()
+    config = towns.stage.data / "demo" / "wiesbaden.toml"
+    document = towns.document("Wiesbaden")
+    (destination,) = document.pop("destinations")
+    lines = [f"{name} = {as_toml(value)}" for name, value in document.items() if not isinstance(value, dict)]
+    for table in ("hub", "handover"):
+        lines += [f"[{table}]", *(f"{name} = {as_toml(value)}" for name, value in document[table].items())]
+    lines += ["[[destinations]]", *(f"{name} = {as_toml(value)}" for name, value in destination.items())]
+    config.touch(mode=0o600)
+    config.write_text("\n".join(['mode = "collect"', f"schema_roots = [{as_toml(str(SCHEMAS))}]", *lines]))
+    said = ["connector", "forward", str(applied.submission_id), "--config", str(config), "--reason", "other-area"]
+    checked = CliRunner().invoke(main, [*said, "--area", HANAU, "--check"])
+    assert (checked.exit_code, "Hanau" in checked.output) == (0, True), checked.output
+    refused = CliRunner().invoke(main, [*said, "--area", WIESBADEN, "--check"])
+    assert (refused.exit_code, "responsible yourselves" in refused.output) == (1, True), refused.output
+    done = CliRunner().invoke(main, [*said, "--area", HANAU])
+    assert (done.exit_code, json.loads(done.output)["state"]) == (0, "gone"), done.output
+    assert towns.events(applied.case_id).count(EventKind.FORWARDED_TO) == 1
 
 
 #: Each new step, and whether it dies before or after it.
