@@ -65,6 +65,23 @@ def test_what_is_no_account_is_not_invited(office, wish, status):
     assert office.as_("otto").post("/invitations", json=wish).status_code == status
 
 
+def test_roles_are_changed_by_who_has_them_and_never_ones_own(office):
+    otto, path = office.as_("otto"), "/accounts/olga/roles"
+    viktor = office.as_("viktor")
+    refused = otto.call("PUT", "/accounts/viktor/roles", json={"roles": ["viewer", "approver"]})
+    assert (refused.status_code, office.as_("viktor").get("/clients").status_code) == (403, 200)
+    own = otto.call("PUT", "/accounts/otto/roles", json={"roles": ["viewer"]})
+    assert (own.status_code, own.json()["type"].rpartition(":")[2]) == (403, "second-person")
+    assert viktor.call("PUT", path, json={"roles": ["viewer"]}).status_code == 403
+    for wrong in ({"roles": []}, {"roles": ["emperor"]}, {}, {"roles": ["viewer"], "tenant": ""}):
+        assert otto.call("PUT", path, json=wrong).status_code == 400, wrong
+    olga = office.as_("olga")
+    berta = office.as_("berta")
+    less = berta.call("PUT", path, json={"roles": ["editor"]})
+    assert (less.status_code, less.json()["roles"]) == (200, ["editor"])
+    assert olga.get("/clients").status_code == 401, "whose roles became fewer logs in again"
+
+
 def test_people_see_and_end_their_own_tokens_and_operators_those_of_others(office):
     one, two, otto = office.as_("viktor"), office.as_("viktor"), office.as_("otto")
     mine = one.get("/accounts/viktor/sessions").json()["sessions"]

@@ -19,6 +19,8 @@ from hub.identity.second_factors import SecondFactors
 from hub.model import EVERYTHING, Role
 from hub.store import tables
 
+#: Whose account came from where is the same question to every database.
+pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 BOTH = (Role.APPROVER, Role.OPERATOR)
 #: Whoever runs the machine, as the command line acts without ``--as``.
 MACHINE = Person(name="cli:root", full_name="root", roles=(Role.OPERATOR,), is_named=False)
@@ -178,6 +180,20 @@ def test_whose_second_factor_was_reset_counts_as_who_did_so_for_a_while(house):
     assert house.why("anna", "bruno", now=NOW + RESET_COUNTS) is None
     house.vouch("bruno", "carla")
     assert house.why("anna", "bruno") is None, "somebody vouched before the time was over"
+
+
+def test_how_long_a_reset_counts_is_the_operators_to_say(house, store):
+    desk = AccountService(
+        store=store,
+        accounts=house.accounts,
+        invitations=house.invitations,
+        base_url="https://hub.example",
+        reset_counts=timedelta(days=90),
+    )
+    house.make("bruno")
+    desk.reset_factors("bruno", house.person("anna"), now=NOW)
+    assert house.why("anna", "bruno", now=NOW + timedelta(days=89)) is OneHuman.INVITED
+    assert house.why("anna", "bruno", now=NOW + timedelta(days=90)) is None
 
 
 def test_a_reset_after_a_word_counts_again(house):
