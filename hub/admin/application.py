@@ -35,6 +35,7 @@ from hub.admin import (
     dashboard,
     destinations,
     login,
+    onboarding,
     open_points,
     own_account,
     routing,
@@ -68,7 +69,7 @@ _FOLDER = Path(__file__).parent
 _LARGEST_BODY = 16 * 1024 * 1024
 #: The form of somebody who is not logged in.
 _SMALLEST_BODY = 16 * 1024
-_MOST_FILES = 2
+_MOST_FILES = 3
 _MAX_FIELDS = 200
 _log = logging.getLogger(__name__)
 
@@ -222,6 +223,25 @@ PAGES = (
     _page("POST", "/tenants/{id}/dissolve", Right.OPERATE, tenants.dissolve),
     _page("POST", "/tenants/{id}/grant", Right.SEE, tenants.grant),
     _page("POST", "/tenants/{id}/revoke", Right.SEE, tenants.revoke),
+    _page("GET", "/onboarding", Right.SEE, onboarding.index),
+    _page("GET", "/onboarding/sample", Right.SEE, onboarding.sample),
+    _page("GET", "/onboarding/new", Right.SEE, onboarding.new),
+    _page("POST", "/onboarding/new", Right.SEE, onboarding.step),
+    _Page(
+        method="POST",
+        path="/onboarding/table",
+        right=Right.SEE,
+        answer=onboarding.table,
+        largest=onboarding.LARGEST_TABLE,
+        files=onboarding.MOST_FILES,
+    ),
+    _page("GET", "/onboarding/runs/{number}", Right.SEE, onboarding.run),
+    _page("POST", "/onboarding/runs/{number}/release", Right.SEE, onboarding.release),
+    _page("POST", "/onboarding/runs/{number}/refuse", Right.SEE, onboarding.refuse),
+    _page("POST", "/onboarding/runs/{number}/live", Right.SEE, onboarding.live),
+    _page("GET", "/onboarding/{id}", Right.SEE, onboarding.show),
+    _page("POST", "/onboarding/{id}/test", Right.OPERATE, onboarding.test),
+    _page("GET", "/onboarding/{id}/pack", Right.OPERATE, onboarding.pack),
     _page("GET", "/clients", Right.SEE, clients.index),
     _page("POST", "/clients", Right.OPERATE, clients.create),
     _page("POST", "/clients/{id}/rotate", Right.OPERATE, clients.rotate),

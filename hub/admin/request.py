@@ -25,6 +25,7 @@ from hub.administration.clients import ClientService
 from hub.administration.deliveries import DeadLetters, TestDelivery
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
+from hub.administration.onboarding import OnboardingService
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
@@ -290,6 +291,7 @@ class Administered(Protocol):
     invitations: Invitations
     two_steps: TwoSteps
     tenant_service: TenantService
+    onboarding: OnboardingService
     passkeys: Passkeys
     dead_letters: DeadLetters
     key_approval: KeyApproval
@@ -521,5 +523,9 @@ _NOTES: Mapping[str, Text] = {
     "factor-off": Text("Der zweite Faktor ist entfernt.", "The second factor is removed."),
     "closed": Text("Die Sicherung ist wieder geschlossen.", "The circuit is closed again."),
     "password": Text("Das Passwort ist geändert. Melden Sie sich neu an.", "The password is changed. Log in again."),
+    "handed-in": Text(
+        "Eingereicht. Eine zweite Person muss freigeben.", "Handed in. A second person has to release it."
+    ),
+    "unchanged": Text("Alles ist schon so; geändert wurde nichts.", "All is so already; nothing was changed."),
     "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),
 }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Context,
         build,
         unconfined,
+        unconfined_onboarding,
         working,
     )
     from hub.web.listening import bound, require_free_port
@@ -60,6 +61,7 @@ __all__ = [
     "sharing_server",
     "show_worker",
     "unconfined",
+    "unconfined_onboarding",
     "until_ended",
     "woken",
     "working",
@@ -95,6 +97,7 @@ _HOMES = {
     "sharing_server": ("interfaces", "sharing_server"),
     "show_worker": ("starting", "begin"),
     "unconfined": ("wiring", "unconfined"),
+    "unconfined_onboarding": ("wiring", "unconfined_onboarding"),
     "until_ended": ("processes", "until_ended"),
     "woken": ("processes", "woken"),
     "working": ("wiring", "working"),

@@ -11,11 +11,10 @@ import uvicorn
 from connexion import context
 
 from hub import __version__, admin
-from hub.administration.adapters import AdapterSettings
-from hub.administration.deliveries import TestDelivery
 from hub.api import application
 from hub.api.administration.accounts import AccountAdmin
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
+from hub.api.administration.onboarding import OnboardingAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
 from hub.api.administration.tenants import TenantAdmin
@@ -59,6 +58,7 @@ _TABLE_OPERATIONS = (
 _TRIED = 32 * 1024 * 1024
 #: Bytes of forms with which somebody still unknown asks for a token.
 _SMALL_FORMS = {"oauth.token": 16 * 1024, "persons.token": 16 * 1024}
+_ONBOARDING_OPERATIONS = (*("list", "show", "hand_in", "runs", "run", "release", "refuse", "go_live", "test", "pack"),)
 _ACCOUNT_OPERATIONS = (
     *("list", "show", "lock", "unlock", "reset_factors", "vouch", "set_roles"),
     *("sessions", "end_sessions", "end_session", "invitations", "invite", "withdraw"),
@@ -123,15 +123,15 @@ def _limits(settings: Settings) -> application.RequestLimits:
 def admin_desks(hub: Context) -> admin.Tools:
     """Return what the pages work with."""
     settings = hub.settings
-    adapters, mine = AdapterSettings(hub.installed), settings.data / "schemas"
+    mine = settings.data / "schemas"
     return admin.Tools(
         hub=hub,
         production=settings.production,
         version=__version__,
         disk_watermark=settings.disk_watermark_bytes,
         passwords=settings.takes_passwords,
-        adapters=adapters,
-        trials=TestDelivery(store=hub.store, policy=hub.policy, adapters=adapters, base_url=hub.base_url),
+        adapters=hub.adapter_settings,
+        trials=hub.trials,
         arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs, convert=import_packed),
         set_standing=partial(write_standing, mine),
     )
@@ -283,9 +283,11 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
     )
     accounts = AccountAdmin(desk=hub.account_service, person=person, clock=hub.clock)
     tenants = TenantAdmin(service=hub.tenant_service, person=person, clock=hub.clock)
+    taken_in = OnboardingAdmin(desk=hub.onboarding, person=person, clock=hub.clock)
     return {
         **_named("accounts", accounts, *_ACCOUNT_OPERATIONS),
         **_named("tenants", tenants, *_TENANT_OPERATIONS),
+        **_named("onboarding", taken_in, *_ONBOARDING_OPERATIONS),
         "persons.token": people.token,
         "persons.revoke": people.revoke,
         "usage.show": usage.show,

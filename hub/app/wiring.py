@@ -14,19 +14,21 @@ from functools import partial
 
 from hub import __version__
 from hub.administration.accounts import AccountService
-from hub.administration.adapters import AdapterApproval
+from hub.administration.adapters import AdapterApproval, AdapterSettings
 from hub.administration.clients import ClientService
-from hub.administration.deliveries import DeadLetters
+from hub.administration.deliveries import DeadLetters, TestDelivery
 from hub.administration.destinations import Destinations, DestinationService
 from hub.administration.disclosure import Operation
 from hub.administration.keys import KeyApproval
 from hub.administration.lost_keys import LostKeys
 from hub.administration.offers import Offers
+from hub.administration.onboarding import OnboardingService
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
 from hub.administration.usage import UsageReports
 from hub.admission import Admission
+from hub.app.onboarding import onboarding
 from hub.app.opening import (
     ATTACHMENT_LIMIT,
     allocation_key,
@@ -275,6 +277,12 @@ class Context(Shared):
         self.destination_service = _destination_service(self, self.adapter_approval)
         self.client_service = ClientService(store)
         self.tenant_service = TenantService(store=store, gazetteer=self.gazetteers, book=self.book)
+        #: The installed adapters, by their options; and who tries destinations' ways with them.
+        self.adapter_settings = AdapterSettings(self.installed)
+        self.trials = TestDelivery(
+            store=store, policy=self.policy, adapters=self.adapter_settings, base_url=self.base_url
+        )
+        self.onboarding = onboarding(self, self.destination_service, self.adapter_approval)
         self.dead_letters = DeadLetters(store=store)
         #: What the record of processing activities says of this hub.
         self.operation = _operation(self)
@@ -521,6 +529,12 @@ def unconfined(hub: Context) -> DestinationService:
     """
     ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=None, own=hub.settings.named_files)
     return _destination_service(hub, ways)
+
+
+def unconfined_onboarding(hub: Context) -> OnboardingService:
+    """Return who takes authorities in from the command line; what it may is as for :func:`unconfined`."""
+    ways = AdapterApproval(store=hub.store, adapters=hub.installed, files=None, own=hub.settings.named_files)
+    return onboarding(hub, _destination_service(hub, ways), ways)
 
 
 def _destination_service(hub: Context, ways: AdapterApproval) -> DestinationService:

@@ -39,6 +39,8 @@ COMMANDS_BY_NAME = {
     "keys": ("destinations", "Schlüssel / keys."),
     "log": ("proof", "Ereignisprotokolle / event logs."),
     "migrate": ("backups", "Tabellen auf diesen Stand bringen / bring the tables up to this version."),
+    "onboard": ("onboarding", "Behörden aus einer Tabelle aufnehmen / take authorities in from a table."),
+    "onboarding": ("onboarding", "Aufnahmen freigeben, testen, in Betrieb nehmen / release and test onboardings."),
     "portal": ("portal", "Bürgerportal bedienen / serve the citizens' portal."),
     "receipt": ("proof", "Eingangsbestätigungen / receipts."),
     "records": ("records", "Verzeichnis und Auskünfte (DSGVO) / record of processing, requests for access."),

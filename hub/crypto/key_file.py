@@ -2,6 +2,9 @@
 
 What comes out is a private JWK, unjudged. Where the file holds a certificate, the key is called by its SHA-256, as the public
 half that is made of that certificate (:func:`hub.crypto.certificates.as_jwk`); without one by its thumbprint (RFC 7638).
+
+And what an authority hands in of it: a public JWK, a certificate (PEM, DER), the certificate in a PKCS#12 file, or a request
+for one (PKCS#10). Nothing private passes.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 
-from hub.crypto.certificates import USAGES, as_jwk, certifies, self_signed
+from hub.crypto.certificates import USAGES, as_jwk, certifies, read_chain, read_deposit, self_signed
 from hub.crypto.jwk import EXPONENT, private_rsa_jwk, public_rsa_jwk, refused, thumbprint
 from hub.errors import KeyRefused
 
@@ -25,6 +29,7 @@ from hub.errors import KeyRefused
 LARGEST = 128 * 1024
 #: What the key policy asks for at least.
 _BITS = 4096
+_OPERATIONS = {"encryption": "wrapKey", "signing": "verify"}
 
 
 def read_private(content: bytes, *, use: str, password: bytes | None = None) -> dict[str, Any]:
@@ -93,6 +98,66 @@ def chain_in(content: bytes, *, password: bytes | None = None) -> Sequence[x509.
             "The file holds no certificate of its key. Take the file with the certificate.",
         )
     return ordered
+
+
+def read_public(content: bytes, *, use: str, password: bytes | None = None) -> dict[str, Any]:
+    """Return the public JWK in what an authority hands in, unjudged; ``use`` is "encryption" or "signing".
+
+    Of a PKCS#12 file only the certificates are taken. A certificate's key is called by its SHA-256, as the private half is
+    (:func:`read_private`).
+
+    Raises:
+        KeyRefused: it is none of the three, it is too large, its password is wrong, or it holds a private key in clear.
+    """
+    if content[:1] != b"\x30" or _is_certificate(content):
+        found = read_deposit(content, operation=_OPERATIONS[use])
+        return as_jwk(read_chain(found["x5c"]), use=use) if content.lstrip()[:1] != b"{" else found
+    if len(content) > LARGEST:
+        raise refused(1, "Die Datei ist größer als 128 KiB.", "The file is larger than 128 KiB.")
+    key, chain = _pkcs12(content, password)
+    own = chain_in(content, password=password) if key is not None else chain
+    if not own:
+        raise _neither()
+    return as_jwk(own, use=use)
+
+
+def is_request(content: bytes) -> bool:
+    """Tell whether a file is a request for a certificate (PKCS#10 in PEM)."""
+    return b"CERTIFICATE REQUEST-----" in content
+
+
+def read_request(content: bytes, *, use: str) -> dict[str, Any]:
+    """Return the public JWK that a certificate is asked for; its ``kid`` is its thumbprint, it has no ``x5c`` yet.
+
+    Raises:
+        KeyRefused: it cannot be read, who asks does not have the key, or it is no RSA key of 4096 bits.
+    """
+    try:
+        request = x509.load_pem_x509_csr(content)
+        proven = request.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm) as exc:
+        raise _no_request() from exc
+    key = request.public_key()
+    if not proven or not isinstance(key, RSAPublicKey) or key.key_size < _BITS:
+        raise _no_request()
+    jwk = public_rsa_jwk(key, use=use, kid="")
+    return jwk | {"kid": thumbprint(jwk)}
+
+
+def _is_certificate(content: bytes) -> bool:
+    try:
+        x509.load_der_x509_certificate(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_request() -> KeyRefused:
+    return refused(
+        3,
+        f"Der Zertifikatsantrag ist nicht lesbar, nicht mit seinem Schlüssel signiert, oder nicht für RSA mit {_BITS} Bit.",
+        f"The certificate request cannot be read, is not signed with its key, or not about RSA of {_BITS} bits.",
+    )
 
 
 def _issued(above: x509.Certificate, below: x509.Certificate) -> bool:

@@ -85,6 +85,10 @@ NOT_FOUND: Mapping[str, Text] = {
         "Der Schlüssel{key} des Zustellpunkts ist nicht hinterlegt. encryptionKid des Zustellpunkts nennt den gültigen.",
         "The destination has no key{key} on record. Its encryptionKid names the current one.",
     ),
+    "onboarding-not-found": Text(
+        "Diese Aufnahme{key} gibt es nicht. Die Seite „Aufnahme“ zeigt alle.",
+        "This onboarding{key} does not exist. The page 'Onboarding' shows all.",
+    ),
     "passkey-not-found": Text(
         "Diesen Schlüssel{key} hat das Konto nicht. Laden Sie die Seite des Kontos neu.",
         "The account has no such key{key}. Load the account's page again.",

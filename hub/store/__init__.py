@@ -14,6 +14,7 @@ from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange
 from hub.store.event_log import AUDIT_LOG, Checkpoint, LeafStanding
 from hub.store.findings import FindingKind, WatchFinding, WatchPatience
+from hub.store.onboarding import OnboardingRow, OnboardingRun, Served, decided_already
 from hub.store.outboxes import OutboxAttempt, Telling
 from hub.store.parties import NewDestination
 from hub.store.plain_door import Filed
@@ -96,6 +97,8 @@ __all__ = [
     "NoticeClaim",
     "NoticeKind",
     "NoticeView",
+    "OnboardingRow",
+    "OnboardingRun",
     "OutboxAttempt",
     "OutgoingCallback",
     "Overview",
@@ -108,6 +111,7 @@ __all__ = [
     "Remembered",
     "RuleRows",
     "SentFilter",
+    "Served",
     "Services",
     "SpillingSink",
     "StepPurpose",
@@ -133,5 +137,6 @@ __all__ = [
     "adapter_change_open",
     "all_items",
     "all_pages",
+    "decided_already",
     "met_unreadable",
 ]

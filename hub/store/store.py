@@ -45,6 +45,7 @@ from hub.store.migration import (
     upgrade,
     works_here,
 )
+from hub.store.onboarding import Onboarding
 from hub.store.outboxes import Callbacks, Notices
 from hub.store.parties import Dossier, Parties
 from hub.store.proposals import AdapterChanges, KeyChanges
@@ -96,6 +97,8 @@ class Store:
         self.dossier = Dossier(database)
         #: Whose they are, and who may do what for whom.
         self.tenants = Tenants(database)
+        #: Who is to be taken in.
+        self.onboarding = Onboarding(database)
         #: What was sent, and what its log says of it.
         self.submissions = Submissions(database)
         self.event_log = EventLog(database)

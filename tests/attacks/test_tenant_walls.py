@@ -17,10 +17,11 @@ from store_values import buried, claim, record
 from test_commit_faults import account
 
 from hub.admin.application import PAGES
+from hub.administration.onboarding_plans import Plan
 from hub.files.strict_yaml import load_yaml
 from hub.identity import new_client
 from hub.model import EVERYTHING, ROOT, ClientKind, Role, Tenant, TenantKind
-from hub.store import AuditEntry
+from hub.store import AuditEntry, OnboardingRow, OnboardingRun
 
 CONTRACT = load_yaml((Path(__file__).parents[2] / "openapi.yaml").read_bytes())
 NAME = "Fremdes-Amt-im-anderen-Kreis"
@@ -32,8 +33,21 @@ THINGS = {
     "clients": "client",
     "tenants": "tenant",
     "accounts": "account",
+    "onboarding": "area",
 }
-LISTS = {"", "open", "accounts", "submissions", "destinations", "clients", "tenants", "dead", "usage", "audit"}
+LISTS = {
+    "",
+    "open",
+    "accounts",
+    "submissions",
+    "destinations",
+    "clients",
+    "tenants",
+    "onboarding",
+    "dead",
+    "usage",
+    "audit",
+}
 #: Everybody's, or of rules, which go by area: a reader's page of it names nothing of another tenant's all the same.
 SHARED = {"schemas", "services", "ai", "routing", "runbooks", "health"}
 #: Of whoever asks, and before there is anybody.
@@ -54,6 +68,7 @@ THEIRS = {
     "deliveryId",
     "keyId",
     "upload",
+    "areaCode",
 }
 OPEN = {"role", "number", "ruleId", "seq", "leikaKey", "slug", "serviceIdentifier"}
 #: FIT-Connect's interface tells everybody to whom something can be sent, and by which key.
@@ -107,7 +122,14 @@ def foreign(stage: Any) -> Foreign:
         "tenant": office.tenant_id,
         "account": "frieda.fremd",
     }
-    return Foreign(ids=ids, words=(NAME, *ids.values()), state=_state(hub.store, here, client.client_id))
+    run = OnboardingRun(title=NAME, proposed_by="frieda.fremd", proposed_at=now)
+    row = OnboardingRow(ars=TAUNUSSTEIN, number=2, name=NAME, plan=dict.fromkeys(Plan.__slots__, ""))
+    hub.store.onboarding.add(
+        run, [row], audit=AuditEntry(at=now, actor="x", action="onboarding.propose", target="onboarding")
+    )
+    words = (NAME, *ids.values())
+    ids["area"] = TAUNUSSTEIN
+    return Foreign(ids=ids, words=words, state=_state(hub.store, here, client.client_id))
 
 
 def _state(store: Any, destination: Any, client: str) -> Any:
@@ -203,7 +225,7 @@ def test_no_operation_tells_or_changes_what_is_another_tenants(office):
         "leikaKey": "99123",
         "role": "viewer",
     }
-    values["accountName"] = other.ids["account"]
+    values["accountName"], values["areaCode"] = other.ids["account"], other.ids["area"]
     tried = 0
     for method, path, operation in _operations():
         scopes = _scopes(operation)

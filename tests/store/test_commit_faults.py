@@ -61,6 +61,8 @@ from hub.store import (
     LoginStep,
     Notice,
     NoticeKind,
+    OnboardingRow,
+    OnboardingRun,
     OutboxAttempt,
     Passkey,
     RecoveryCodes,
@@ -282,6 +284,7 @@ def _people(store: Store) -> None:
     store.logins.remember("known", kind="client", until=NOW, now=NOW)
     store.tenants.add([tenant("kreis"), tenant("gemeinde", parent="kreis")], audit=AUDIT)
     store.tenants.grant(granted("gemeinde"), audit=AUDIT)
+    store.onboarding.add(ONBOARDING, [taken_in("064390015015")], audit=AUDIT)
     _stray(store)
 
 
@@ -291,6 +294,13 @@ def _stray(store: Store) -> None:
     store.parties.add_client(client("stray", tenant="07"))
     lost = tables.clients.update().where(tables.clients.c.client_id == "stray").values(tenant_id=None)
     store.database.write(lambda connection: connection.execute(lost).rowcount)
+
+
+ONBOARDING = OnboardingRun(title="Kreis", proposed_by="anna", proposed_at=NOW)
+
+
+def taken_in(ars: str) -> OnboardingRow:
+    return OnboardingRow(ars=ars, number=2, name="Gemeinde", plan={})
 
 
 def _figures(store: Store) -> None:
@@ -497,6 +507,14 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "tenants.grant": lambda s, _: s.tenants.grant(granted("kreis"), audit=AUDIT),
     "tenants.place_strays": lambda s, _: s.tenants.place_strays(),
     "tenants.revoke": lambda s, _: s.tenants.revoke(granted("gemeinde"), audit=AUDIT),
+    "onboarding.add": lambda s, _: s.onboarding.add(ONBOARDING, [taken_in("064390008008")], audit=AUDIT),
+    "onboarding.decide": lambda s, _: s.onboarding.decide(
+        1, ChangeState.APPROVED, by="bert", at=NOW, remark="", audit=AUDIT
+    ),
+    "onboarding.made": lambda s, _: s.onboarding.made(
+        1, "064390015015", tenant_id=None, client_id="c", destination_id=None, at=NOW
+    ),
+    "onboarding.tested": lambda s, _: s.onboarding.tested(1, "064390015015", at=NOW, well=True),
     "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
     "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),
     "event_log.append": lambda s, c: s.event_log.append(

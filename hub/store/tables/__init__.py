@@ -6,6 +6,7 @@ compact JWEs, CMS, or names of blobs that hold them.
 """
 
 from hub.store.tables.columns import SERIAL, metadata, partial_index
+from hub.store.tables.onboarding import onboarding_rows, onboarding_runs
 from hub.store.tables.operation import (
     ai_activations,
     ai_links,
@@ -117,6 +118,8 @@ __all__ = [
     "messages",
     "metadata",
     "notices",
+    "onboarding_rows",
+    "onboarding_runs",
     "openid_answers",
     "partial_index",
     "passkeys",

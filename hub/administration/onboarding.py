@@ -1,0 +1,569 @@
+"""Taking authorities in: many at once from a table, or one by a wizard; both hand in a run that a second person releases.
+
+The way of a run: (1) everything in it is judged, and nothing is stored where one cell is wrong; (2) it waits as a draft; (3) a
+second person releases it, and only then tenants, clients and destinations are made, by those who own them; (4) test
+deliveries go by the real adapter; (5) who did not hand it in puts it into service: the destinations take submissions, and a
+version of the routing table with their rules comes into force.
+
+A release that breaks off is begun again and goes on: each step looks first whether its work is done, so nothing is made twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from hub.administration.deliveries import TrialReport
+from hub.administration.destinations import Draft
+from hub.administration.onboarding_making import CITY, Making, Owners
+from hub.administration.onboarding_pack import PackFacts, pack
+from hub.administration.onboarding_plans import (
+    Judges,
+    Plan,
+    ReadFile,
+    differences,
+    plan_differences,
+    short_name,
+)
+from hub.administration.onboarding_sheet import CellFault, Sheet, SheetRow, refused
+from hub.administration.onboarding_standing import AuthorityStanding, RowChange, Stage, stage_of
+from hub.administration.onboarding_templates import Template, rule_id
+from hub.administration.routing_tables import destination_facts
+from hub.areas import Place
+from hub.errors import HubError, Invalid, Text, not_found, outside_scope
+from hub.identity import Person, Right, may_be_one_human, second_person
+from hub.identity.persons import person_of
+from hub.model import EVERYTHING, OfferedService
+from hub.routing import DestinationFacts, RoutingTable, Rule, Severity, check
+from hub.store import AuditEntry, ChangeState, OnboardingRow, OnboardingRun, Page, Served, decided_already
+
+_LONGEST_TEXT = 500
+#: Ids that stand in a list of what is missing.
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandedIn:
+    """What became of a table: the run that waits, None where nothing was to be changed; and what each row changes."""
+
+    run: OnboardingRun | None
+    changes: Sequence[RowChange]
+
+
+class OnboardingService:
+    """Takes authorities in for a person."""
+
+    def __init__(self, owners: Owners) -> None:
+        #: Who owns what is made here.
+        self.owners = owners
+        self._store = owners.store
+        self._kept = owners.store.onboarding
+
+    # --- Handing in
+
+    def check(self, sheet: Sheet, read: ReadFile, person: Person, *, now: datetime) -> Sequence[RowChange]:
+        """Return what each row would change; store nothing.
+
+        Raises:
+            Forbidden: the person may not take authorities in.
+            Invalid: cells are wrong (``onboarding-faults``); all of them are told.
+        """
+        _require_both(person)
+        judges = self._judges(now)
+        plans, faults = judges.plans(sheet, read, person)
+        waiting = self._kept.waiting(scope=EVERYTHING)
+        changes = []
+        for row, plan in plans:
+            before = waiting.get(plan.ars)
+            if before is not None and Plan.of(before.plan) != plan:
+                text = Text(
+                    f"Wartet in Aufnahme {before.run_id} mit anderen Angaben auf eine zweite Person.",
+                    f"Waits in onboarding {before.run_id} with other contents for a second person.",
+                )
+                faults.append(sheet.fault(row, "ars", text))
+        there = self._all_there(now)
+        for row, plan in plans:
+            changes.append(self._change(judges, row, plan, there))
+        faults += self._conflicts(judges, sheet, [each for each in changes if not each.is_none], there)
+        if faults:
+            raise refused(faults)
+        return changes
+
+    def faults(self, sheet: Sheet, read: ReadFile, person: Person, *, now: datetime) -> Sequence[CellFault]:
+        """Return what is wrong with each cell by itself, for forms that ask step by step; errors as :meth:`check`."""
+        _require_both(person)
+        return self._judges(now).plans(sheet, read, person)[1]
+
+    def templates_for(self, ars: str) -> Sequence[Template]:
+        """Return the templates that fit an area, the one for it alone first; none for an unknown one."""
+        place = self.owners.gazetteer().find(ars.replace(" ", "").removeprefix("DE"))
+        fitting = [] if place is None else [each for each in self.owners.templates() if each.fits(place)]
+        return sorted(fitting, key=lambda each: not each.areas)
+
+    def hand_in(self, sheet: Sheet, read: ReadFile, person: Person, *, title: str, now: datetime) -> HandedIn:
+        """Hand in all rows that change something, as one run that waits for a second person.
+
+        A table that changes nothing makes no run; one that waits already as it is makes no second one.
+
+        Raises:
+            Forbidden, Invalid: as :meth:`check`; nothing is stored then. Conflict: somebody handed one of them in meanwhile.
+        """
+        changes = self.check(sheet, read, person, now=now)
+        waiting = self._kept.waiting(scope=EVERYTHING)
+        new = [each for each in changes if not each.is_none and each.plan.ars not in waiting]
+        if not new:
+            run_ids = {waiting[each.plan.ars].run_id for each in changes if each.plan.ars in waiting}
+            return HandedIn(run=self._kept.run(min(run_ids)) if run_ids else None, changes=changes)
+        titled = _text(title) or f"{now:%Y-%m-%d}"
+        run = OnboardingRun(title=titled, proposed_by=person.name, proposed_at=now)
+        rows = [
+            OnboardingRow(
+                ars=each.plan.ars,
+                number=each.row.number,
+                name=each.plan.name,
+                plan=each.plan.as_json(),
+                tenant_id=self._store.tenants.standing_for(each.plan.ars),
+            )
+            for each in new
+        ]
+        said = {"title": titled, "rows": len(rows), "areas": [each.ars for each in rows[:_MOST_NAMED]]}
+        audit = AuditEntry(at=now, actor=person.name, action="onboarding.propose", target="onboarding", after=said)
+        return HandedIn(run=self._kept.add(run, rows, audit=audit), changes=changes)
+
+    # --- What a second person says
+
+    def release(self, run_id: int, person: Person, *, text: str, now: datetime) -> OnboardingRun:
+        """Release a run as a second person, and make all that is in it; go on with one that was released and broke off.
+
+        Raises:
+            NotFound: no such run in the person's scope. Forbidden: it is one's own, or the right is missing for an area.
+            Conflict: it was refused; whoever handed it in has no rights any more. Invalid: something in it cannot be used now.
+        """
+        run, rows = self.show(run_id, person)
+        approver = self._approver(run, rows, person)
+        maker = self._maker(run)
+        if run.state is ChangeState.OPEN:
+            self._require_fit(rows, now)
+            self._decide(run, ChangeState.APPROVED, person, text, now)
+        elif run.state is not ChangeState.APPROVED:
+            raise decided_already()
+        making = Making(self.owners, self._judges(now), maker=maker, approver=approver, now=now)
+        for row in rows:
+            if row.made_at is None:
+                making.make(row)
+        return self._kept.run(run_id)
+
+    def refuse(self, run_id: int, person: Person, *, text: str, now: datetime) -> OnboardingRun:
+        """Turn a run down as a second person, or take one's own back; errors as :meth:`release`."""
+        run, rows = self.show(run_id, person)
+        own = run.proposed_by == person.name
+        if not own:
+            self._approver(run, rows, person)
+        return self._decide(run, ChangeState.WITHDRAWN if own else ChangeState.REFUSED, person, text, now)
+
+    # --- Looking
+
+    def runs(self, person: Person, *, offset: int = 0, limit: int = 50) -> Page[OnboardingRun]:
+        """Return one page of the runs that concern what the person sees, the newest first."""
+        person.require(Right.SEE)
+        return self._kept.runs(scope=person.scope, offset=offset, limit=limit)
+
+    def show(self, run_id: int, person: Person) -> tuple[OnboardingRun, list[OnboardingRow]]:
+        """Return a run and those of its rows that the person sees; raise ``NotFound`` where there are none."""
+        person.require(Right.SEE)
+        rows = self._kept.rows(run_id, scope=person.scope)
+        if not rows:
+            raise not_found("onboarding-not-found", str(run_id))
+        return self._kept.run(run_id), rows
+
+    def changes_of(self, run_id: int, person: Person, *, now: datetime) -> Sequence[RowChange]:
+        """Return what the rows of a run would change as things are now."""
+        _, rows = self.show(run_id, person)
+        judges, there = self._judges(now), self._all_there(now)
+        return [self._change(judges, SheetRow(number=row.number, cells={}), Plan.of(row.plan), there) for row in rows]
+
+    def standings(
+        self,
+        person: Person,
+        *,
+        text: str = "",
+        stage: Stage | None = None,
+        offset: int = 0,
+        limit: int = 50,
+        now: datetime,
+    ) -> Page[AuthorityStanding]:
+        """Return one page of how the authorities in a person's scope stand, by name: all municipalities and districts."""
+        found = [each for each in self._standings(person, now) if stage in {None, each.stage}]
+        words = text.casefold().split()
+        found = [
+            each
+            for each in found
+            if all(
+                word in f"{each.place.name} {each.name}".casefold() or each.place.area.ars.startswith(word)
+                for word in words
+            )
+        ]
+        start = max(0, offset)
+        return Page(items=tuple(found[start : start + limit]), offset=start, total=len(found))
+
+    def counts(self, person: Person, *, now: datetime) -> Mapping[Stage, int]:
+        """Return how many authorities in a person's scope are at each stage."""
+        found = [each.stage for each in self._standings(person, now)]
+        return {stage: found.count(stage) for stage in Stage}
+
+    def stages(self, person: Person, *, now: datetime) -> Mapping[str, Stage]:
+        """Return the stage of each authority in a person's scope, by area."""
+        return {each.place.area.ars: each.stage for each in self._standings(person, now)}
+
+    def standing(self, ars: str, person: Person, *, now: datetime) -> AuthorityStanding:
+        """Return how one authority stands; raise ``NotFound`` for one that is not in the person's scope."""
+        found = self._standings(person, now, ars=ars)
+        if not found:
+            raise not_found("onboarding-not-found", ars)
+        return found[0]
+
+    def pack(self, ars: str, person: Person, *, now: datetime) -> bytes:
+        """Return what an authority gets to begin with, as a ZIP (:mod:`hub.administration.onboarding_pack`).
+
+        Raises:
+            Forbidden, NotFound: the right is missing; not in scope, or not made yet.
+        """
+        person = person.acting(Right.OPERATE)
+        standing = self.standing(ars, person, now=now)
+        row = next(iter(self._kept.approved(scope=person.scope, ars=ars).values()), None)
+        if row is None or row.client_id is None:
+            raise not_found("onboarding-not-found", ars)
+        served = standing.destination
+        keys = () if served is None else self._store.parties.keys(served.destination_id)
+        signing = next((each for each in keys if each.use == "verify" and each.retired_at is None), None)
+        plan = Plan.of(row.plan)
+        facts = PackFacts(
+            name=plan.name,
+            ars=ars,
+            base_url=self.owners.base_url,
+            client_id=row.client_id,
+            destination_id=None if served is None else served.destination_id,
+            signing_kid="" if signing is None else signing.kid,
+            adapter=plan.adapter,
+            services=len(self._judges(now).template(plan).services),
+        )
+        return pack(facts, self.owners.settings_file, now=now)
+
+    # --- Testing, and going live
+
+    def test(self, ars: str, person: Person, *, now: datetime) -> TrialReport:
+        """Make a test delivery by the authority's real adapter, and note what came of it.
+
+        Raises:
+            Forbidden, NotFound: the right is missing; not in scope, or not made yet. TooMany: as :class:`TestDelivery`.
+        """
+        person = person.acting(Right.OPERATE)
+        standing = self.standing(ars, person, now=now)
+        if standing.row is None or standing.destination is None:
+            raise not_found("onboarding-not-found", ars)
+        destination = self.owners.destinations.show(standing.destination.destination_id, person).destination
+        report = self.owners.trials.run(destination, actor=person.name, now=now)
+        self._kept.tested(standing.row.run_id, ars, at=now, well=report.good)
+        return report
+
+    def go_live(
+        self, run_id: int, person: Person, *, areas: Sequence[str] = (), text: str = "", now: datetime
+    ) -> Sequence[str]:
+        """Put those authorities of a run that are ready into service, or these alone; return their areas.
+
+        Their destinations take submissions, and a version of the routing table with their rules is drafted in the name of
+        whoever handed them in, and approved and activated in the name of the person. Where that fails, they are as before.
+
+        Raises:
+            Forbidden, NotFound, Conflict: as :meth:`release`; the person operates and approves, and did not hand it in.
+            Invalid: one of ``areas`` is not ready, or none is (``onboarding-not-ready``); the check finds errors.
+        """
+        run, rows = self.show(run_id, person)
+        self._approver(run, rows, person)
+        for row in rows:
+            person.require(Right.OPERATE, _At(tenant=row.ars, tenant_id=row.tenant_id))
+        maker = self._maker(run)
+        wanted = {row.ars for row in rows if not areas or row.ars in areas}
+        standings = [each for each in self._standings(person, now) if each.place.area.ars in wanted]
+        ready = [
+            each
+            for each in standings
+            if each.stage is Stage.READY and each.row is not None and each.row.run_id == run_id
+        ]
+        if not ready or (areas and {each.place.area.ars for each in ready} != set(areas)):
+            raise _not_ready(sorted(wanted - {each.place.area.ars for each in ready}))
+        before = [each.destination for each in ready if each.destination is not None]
+        plans = self._kept.approved(scope=EVERYTHING)
+        rules = self._rules(ready, plans, now)
+        self._require_good(rules, before, now)
+        started: list[Served] = []
+        try:
+            for each in before:
+                if each.status != "active":
+                    self.owners.destinations.change(each.destination_id, Draft(status="active"), person, now=now)
+                    started.append(each)
+            self._route(rules, run, maker=maker, person=person, text=text, now=now)
+        except HubError:
+            for each in started:
+                self.owners.destinations.change(each.destination_id, Draft(status="inactive"), person, now=now)
+            raise
+        return [each.place.area.ars for each in ready]
+
+    def _route(
+        self, rules: Sequence[Rule], run: OnboardingRun, *, maker: Person, person: Person, text: str, now: datetime
+    ) -> None:
+        book = self.owners.book
+        if list(book.at(now)) == list(rules):
+            return
+        draft = book.draft(maker, title=_text(f"{run.title} ({run.run_id})"), now=now, rules=rules)
+        try:
+            word = _text(text) or _WORD
+            approved = book.approve(draft.number, person, revision=draft.revision, now=now, text=word)
+            book.activate(approved.number, person, now=now, text=word)
+        except HubError:
+            with suppress(HubError):
+                book.discard(draft.number, maker, revision=draft.revision, now=now)
+            raise
+
+    def _rules(
+        self, ready: Sequence[AuthorityStanding], plans: Mapping[str, OnboardingRow], now: datetime
+    ) -> list[Rule]:
+        """Return the rules of the table in force, with those of authorities in the place of what they had by template."""
+        judges = self._judges(now)
+        made: list[Rule] = []
+        for each in ready:
+            if each.row is not None and each.destination is not None:
+                plan = Plan.of(plans[each.place.area.ars].plan)
+                made += judges.template(plan).rules(each.place, short_name(each.place), each.destination.destination_id)
+        return _with_rules(self.owners.book.at(now), made, [each.place.area.ars for each in ready])
+
+    def _require_good(self, rules: Sequence[Rule], active: Iterable[Served], now: datetime) -> None:
+        """Raise ``Invalid`` where the check would find errors in the rules once destinations are active."""
+        facts = destination_facts(self._store, self.owners.policy, now)
+        for each in active:
+            facts[each.destination_id] = replace(facts[each.destination_id], status="active")
+        errors = self._errors(rules, facts, now)
+        if errors:
+            raise refused([CellFault(row=0, column="", text=text) for _, text in errors])
+
+    # --- Judging
+
+    def _judges(self, now: datetime) -> Judges:
+        owners = self.owners
+        return Judges(
+            gazetteer=owners.gazetteer(),
+            templates=owners.templates(),
+            ways=owners.ways,
+            adapters=owners.adapters,
+            offers=owners.offers(),
+            policy=owners.policy,
+            certify=owners.certify,
+            now=now,
+        )
+
+    def _require_fit(self, rows: Sequence[OnboardingRow], now: datetime) -> None:
+        """Judge once more what has waited: options, services and rules, before anything of it is made."""
+        judges, there = self._judges(now), self._all_there(now)
+        changes = []
+        for row in rows:
+            plan = Plan.of(row.plan)
+            judges.place(plan)
+            self.owners.ways.wish(None, plan.adapter, plan.options)
+            changes.append(self._change(judges, SheetRow(number=row.number, cells={}), plan, there))
+        faults = self._conflicts(judges, Sheet(rows=(), words={}), changes, there)
+        if faults:
+            raise refused(faults)
+
+    def _change(self, judges: Judges, row: SheetRow, plan: Plan, there: _There) -> RowChange:
+        served = there.destinations.get(plan.ars)
+        before = there.approved.get(plan.ars)
+        destination = None if served is None else self._store.parties.destination(served.destination_id)
+        if destination is None:
+            if before is None:
+                return RowChange(row=row, plan=plan, is_new=True)
+            return RowChange(row=row, plan=plan, is_new=False, differences=plan_differences(Plan.of(before.plan), plan))
+        keys = self._store.parties.keys(destination.destination_id)
+        found = differences(plan, judges.offered(plan), destination, keys)
+        return RowChange(row=row, plan=plan, is_new=before is None and not found, differences=found)
+
+    def _conflicts(self, judges: Judges, sheet: Sheet, changes: Sequence[RowChange], there: _There) -> list[CellFault]:
+        """Return what the check of the routing table would find wrong with the rules of rows, as faults of the rows."""
+        rows: dict[str, SheetRow] = {}
+        made: list[Rule] = []
+        facts = dict(there.facts)
+        for each in changes:
+            plan = each.plan
+            known = there.destinations.get(plan.ars)
+            here = plan.placeholder if known is None else known.destination_id
+            place = judges.place(plan)
+            rules = judges.template(plan).rules(place, short_name(place), here)
+            rows |= {rule.id: each.row for rule in rules}
+            made += rules
+            facts[here] = _planned_facts(plan, judges.offered(plan), facts.get(here), judges.now)
+        if not made:
+            return []
+        table = _with_rules(self.owners.book.at(judges.now), made, [each.plan.ars for each in changes])
+        return [
+            sheet.fault(rows[name], "template", text)
+            for names, text in self._errors(table, facts, judges.now)
+            for name in names
+            if name in rows
+        ]
+
+    def _errors(
+        self, rules: Sequence[Rule], facts: Mapping[UUID, DestinationFacts], now: datetime
+    ) -> list[tuple[Sequence[str], Text]]:
+        sources = self.owners.book.sources
+        table = self.owners.book.table_of(rules)
+        found = check(
+            table, sources.gazetteer, self.owners.book.services, facts, on=now, known_schemas=sources.schemas()
+        )
+        return [(each.rows, each.text) for each in found if each.severity is Severity.ERROR]
+
+    # --- What is there
+
+    def _standings(self, person: Person, now: datetime, *, ars: str | None = None) -> list[AuthorityStanding]:
+        person.require(Right.SEE)
+        approved = self._kept.approved(scope=person.scope, ars=ars, with_plans=False)
+        waiting = self._kept.waiting(scope=person.scope, ars=ars, with_plans=False)
+        destinations = self._kept.destinations(scope=person.scope)
+        routed = {rule.destination for rule in self.owners.book.at(now)}
+        found = []
+        for place in self._places(person, now):
+            key = place.area.ars
+            if ars in {None, key}:
+                row, served = approved.get(key), destinations.get(key)
+                is_routed = served is not None and served.destination_id in routed
+                stage = stage_of(row, waiting.get(key), served, is_routed=is_routed)
+                found.append(
+                    AuthorityStanding(
+                        place=place,
+                        stage=stage,
+                        row=row,
+                        waiting=waiting.get(key),
+                        destination=served,
+                        is_routed=is_routed,
+                    )
+                )
+        return found
+
+    def _places(self, person: Person, now: datetime) -> list[Place]:
+        """Return the districts and municipalities in a person's scope, by name; an independent city stands here once."""
+        gazetteer, today = self.owners.gazetteer(), now.date()
+        towns = [each for each in gazetteer.municipalities(on=today) if person.covers(each.area.ars)]
+        cities = {each.area.ars for each in towns}
+        districts = [
+            each
+            for each in gazetteer.districts(on=today)
+            if person.covers(each.area.ars) and f"{each.area.ars}{CITY}" not in cities
+        ]
+        return sorted((*districts, *towns), key=lambda each: (each.name, each.area.ars))
+
+    def _all_there(self, now: datetime) -> _There:
+        return _There(
+            approved=self._kept.approved(scope=EVERYTHING),
+            destinations=self._kept.destinations(scope=EVERYTHING),
+            facts=destination_facts(self._store, self.owners.policy, now),
+        )
+
+    # --- Who
+
+    def _maker(self, run: OnboardingRun) -> Person:
+        """Return who handed a run in, with the rights they have now."""
+        account = self._store.accounts.account(run.proposed_by)
+        if account is None or account.disabled_at is not None:
+            raise decided_already()
+        return person_of(account, self._store.tenants)
+
+    def _approver(self, run: OnboardingRun, rows: Sequence[OnboardingRow], person: Person) -> Person:
+        if may_be_one_human(self._store, person.name, [run.proposed_by]):
+            raise second_person()
+        for row in rows:
+            person.require(Right.APPROVE, _At(tenant=row.ars, tenant_id=row.tenant_id))
+        if len(rows) != run.rows:
+            raise outside_scope(Text("Diese Aufnahme reicht auch auf Gebiete", "This onboarding reaches on areas"))
+        return person
+
+    def _decide(
+        self, run: OnboardingRun, state: ChangeState, person: Person, text: str, now: datetime
+    ) -> OnboardingRun:
+        remark = _text(text)
+        audit = AuditEntry(
+            at=now,
+            actor=person.name,
+            action=f"onboarding.{_DONE[state]}",
+            target="onboarding",
+            after={"run": run.run_id, "rows": run.rows, "proposed_by": run.proposed_by, "text": remark},
+        )
+        return self._kept.decide(run.run_id, state, by=person.name, at=now, remark=remark, audit=audit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _At:
+    """Where an authority is, for the question whether somebody has a right there."""
+
+    tenant: str
+    tenant_id: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _There:
+    """What is there of all authorities, by area; and the facts of all destinations."""
+
+    approved: Mapping[str, OnboardingRow]
+    destinations: Mapping[str, Served]
+    facts: Mapping[UUID, DestinationFacts]
+
+
+def _with_rules(table: RoutingTable, made: Sequence[Rule], areas: Iterable[str]) -> list[Rule]:
+    """Return a table's rules with those that were made of templates; what a rule by hand says alike already is left to it."""
+    begins = tuple(rule_id(ars, "") for ars in areas)
+    kept = [rule for rule in table if not rule.id.startswith(begins)]
+    said = {(rule.area, rule.destination, urn) for rule in kept if rule.is_unbounded for urn in rule.services}
+    narrowed = [
+        replace(rule, services=left)
+        for rule in made
+        if (left := tuple(urn for urn in rule.services if (rule.area, rule.destination, urn) not in said))
+    ]
+    return [*kept, *narrowed]
+
+
+def _planned_facts(
+    plan: Plan, offers: tuple[OfferedService, ...], known: DestinationFacts | None, now: datetime
+) -> DestinationFacts:
+    """Return the facts of a destination as if it were in service: what it needs for that is judged at its own place."""
+    until = now.max.replace(tzinfo=now.tzinfo) if known is None else known.key_valid_until
+    return DestinationFacts(name=plan.name, status="active", key_valid_until=until, offers=offers)
+
+
+def _require_both(person: Person) -> None:
+    """Whoever takes authorities in makes destinations and rules."""
+    person.require(Right.OPERATE)
+    person.require(Right.EDIT)
+
+
+def _text(text: str) -> str:
+    return text.strip()[:_LONGEST_TEXT]
+
+
+def _not_ready(areas: Sequence[str]) -> Invalid:
+    named = ", ".join(areas[:_MOST_NAMED])
+    return Invalid(
+        Text(
+            f"Noch nicht bereit: {named or 'alle'}. Die Seite der Behörde sagt, was fehlt.",
+            f"Not ready yet: {named or 'all'}. The authority's page says what is missing.",
+        ),
+        slug="onboarding-not-ready",
+    )
+
+
+#: What stands as the reason where the person gives none: warnings of the check take a word.
+_WORD = "Aufnahme / onboarding"
+_DONE = {
+    ChangeState.APPROVED: "release",
+    ChangeState.REFUSED: "refuse",
+    ChangeState.WITHDRAWN: "withdraw",
+}

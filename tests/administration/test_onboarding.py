@@ -1,0 +1,353 @@
+"""Authorities taken in: by a table, all or nothing; released by a second person; tested; put into service."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tomllib
+import zipfile
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from stage import staged
+from test_commit_faults import account
+
+from hub.administration.onboarding import OnboardingService
+from hub.administration.onboarding_sheet import LARGEST, MOST_ROWS, read_sheet
+from hub.administration.onboarding_standing import Stage
+from hub.administration.onboarding_templates import Templates
+from hub.crypto.key_file import make_new_key
+from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, StoreUnavailable, Text
+from hub.identity.persons import person_of
+from hub.model import EVERYTHING, Role
+from hub.routing import RoutingTable
+from hub.store import AuditEntry, ChangeState
+
+HEAD = "name;ars;kontakt;vorlage;adapter;adresse;schluessel_verschluesselung;schluessel_signatur"
+IDSTEIN, TAUNUSSTEIN, FULDA = "064390008008", "064390015015", "066310009009"
+A_YEAR_OF_DAYS = 365
+
+
+@pytest.fixture(scope="module")
+def stage(made_once, tmp_path_factory):
+    with staged(made_once, tmp_path_factory.mktemp("onboarding")) as made:
+        for name, roles in (("anna", (Role.OPERATOR, Role.EDITOR)), ("bert", (Role.OPERATOR, Role.APPROVER))):
+            entry = AuditEntry(at=made.clock(), actor="x", action="account.add", target=f"account:{name}")
+            made.hub.store.accounts.add(account(name, roles=roles, tenant="", created_at=made.clock()), audit=entry)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def keys(stage) -> dict[str, bytes]:
+    """The two public keys of a demo authority, by the names of files."""
+    kept = stage.hub.store.parties.keys(stage.destination_id("Rheingau-Taunus-Kreis, Bauaufsicht"))
+    return {("enc.jwk" if each.use == "wrapKey" else "sig.jwk"): json.dumps(dict(each.jwk)).encode() for each in kept}
+
+
+def _who(stage, name: str):
+    return person_of(stage.hub.store.accounts.account(name), stage.hub.store.tenants)
+
+
+def _reader(files: dict[str, bytes]):
+    def read(name: str) -> bytes:
+        if name not in files:
+            raise Invalid(Text("Diese Datei fehlt.", "This file is missing."))
+        return files[name]
+
+    return read
+
+
+def _table(*rows: str) -> bytes:
+    return "\r\n".join([HEAD, *rows]).encode("utf-8-sig")
+
+
+def _row(ars: str, name: str = "Stadt", **cells: str) -> str:
+    said = {
+        "vorlage": "",
+        "adapter": "",
+        "adresse": "",
+        "enc": "enc.jwk",
+        "sig": "sig.jwk",
+        "kontakt": "amt@example.org",
+    }
+    said |= cells
+    return ";".join([name, ars, *(said[each] for each in ("kontakt", "vorlage", "adapter", "adresse", "enc", "sig"))])
+
+
+def _hand_in(stage, keys, *rows: str, title: str = ""):
+    sheet = read_sheet(_table(*rows))
+    return stage.hub.onboarding.hand_in(sheet, _reader(keys), _who(stage, "anna"), title=title, now=stage.clock())
+
+
+def test_one_is_taken_in_from_the_table_to_the_rules_in_force(stage, keys):
+    desk = stage.hub.onboarding
+    anna, bert = _who(stage, "anna"), _who(stage, "bert")
+    done = _hand_in(
+        stage, keys, _row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
+    )
+    run = done.run
+    assert (run.rows, run.state) == (1, ChangeState.OPEN)
+    assert desk.standing(IDSTEIN, anna, now=stage.clock()).stage is Stage.RELEASE
+    with pytest.raises(Forbidden):
+        desk.release(run.run_id, anna, text="", now=stage.clock())
+    (stage.data / "secrets" / "in").mkdir(parents=True)
+    desk.release(run.run_id, bert, text="geprüft", now=stage.clock())
+    standing = desk.standing(IDSTEIN, anna, now=stage.clock())
+    made = stage.hub.store.parties.destination(standing.destination.destination_id)
+    assert (standing.stage, made.status, made.adapter, made.tenant) == (Stage.TEST, "created", "folder", IDSTEIN)
+    with pytest.raises(Invalid) as refused:
+        desk.go_live(run.run_id, bert, now=stage.clock())
+    assert refused.value.slug == "onboarding-not-ready"
+    report = desk.test(IDSTEIN, anna, now=stage.clock())
+    assert report.good, report
+    assert list((stage.data / "secrets" / "in").iterdir())
+    assert desk.go_live(run.run_id, bert, now=stage.clock()) == [IDSTEIN]
+    assert desk.standing(IDSTEIN, anna, now=stage.clock()).stage is Stage.LIVE
+
+
+def test_a_second_time_changes_nothing_and_a_changed_row_shows_the_difference(stage, keys):
+    desk, before = stage.hub.onboarding, stage.hub.store.onboarding.runs(scope=EVERYTHING).total
+    row = _row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
+    again = _hand_in(stage, keys, row)
+    assert (again.run, [each.is_none for each in again.changes]) == (None, [True])
+    assert stage.hub.store.onboarding.runs(scope=EVERYTHING).total == before
+    moved = _hand_in(stage, keys, row.replace("amt@example.org", "neu@example.org").replace("Stadt Idstein", "Idstein"))
+    said = [(each.part.en, each.before, each.after) for each in moved.changes[0].differences]
+    assert said == [("Name", "Stadt Idstein", "Idstein"), ("Contact", "amt@example.org", "neu@example.org")]
+    with pytest.raises(Invalid) as refused:  # What waits already is not overtaken by another wish.
+        _hand_in(stage, keys, row.replace("amt@example.org", "anders@example.org"))
+    assert [each["column"] for each in refused.value.members["faults"]] == ["ars"]
+    desk.release(moved.run.run_id, _who(stage, "bert"), text="", now=stage.clock())
+    standing = desk.standing(IDSTEIN, _who(stage, "anna"), now=stage.clock())
+    made = stage.hub.store.parties.destination(standing.destination.destination_id)
+    assert (made.name, made.contact["email"], standing.stage) == ("Idstein", "neu@example.org", Stage.LIVE)
+    client = stage.hub.store.parties.client(made.owner)
+    assert client.kind == "subscriber"
+
+
+def _towns(stage, number: int) -> list[str]:
+    """Municipalities that nobody has taken in yet."""
+    found = stage.hub.onboarding.standings(_who(stage, "anna"), stage=Stage.ABSENT, limit=1000, now=stage.clock()).items
+    return [each.place.area.ars for each in found if each.place.is_municipality and len(each.place.area.ars) == 12][
+        :number
+    ]
+
+
+def test_of_four_hundred_rows_seven_are_wrong_so_all_faults_are_told_and_nothing_is_done(stage, keys):
+    store = stage.hub.store
+    rows = [_row(f"DE{ars}", f"Gemeinde {place}") for place, ars in enumerate(_towns(stage, 400))]
+    assert len(rows) == 400
+    wrong = {
+        3: _row("64390008008"),
+        17: _row("064399999999"),
+        40: _row(FULDA, kontakt="=cmd|' /C calc'!A0"),
+        123: rows[123].replace(";amt@example.org;;", ";amt@example.org;landkreis;"),
+        200: rows[200].replace("enc.jwk", "fehlt.pem"),
+        311: rows[311].replace(";amt@example.org;;;;", ";amt@example.org;;brieftaube;;"),
+        399: rows[5],
+    }
+    known = [store.tenants.tree(scope=EVERYTHING), store.parties.clients(scope=EVERYTHING, limit=500).total]
+    with pytest.raises(Invalid) as refused:
+        _hand_in(stage, keys, *(wrong.get(place, row) for place, row in enumerate(rows)))
+    faults = refused.value.members["faults"]
+    assert [(each["row"], each["column"]) for each in faults] == [
+        (5, "ars"),
+        (19, "ars"),
+        (42, "kontakt"),
+        (125, "vorlage"),
+        (202, "schluessel_verschluesselung"),
+        (313, "adapter"),
+        (401, "ars"),
+    ]
+    assert "Null" in faults[0]["text"]["de"]
+    assert not any("calc" in json.dumps(each) for each in faults)
+    assert store.onboarding.waiting(scope=EVERYTHING) == {}
+    assert known == [store.tenants.tree(scope=EVERYTHING), store.parties.clients(scope=EVERYTHING, limit=500).total]
+
+
+def test_a_release_that_breaks_off_goes_on_and_makes_nothing_twice(stage, keys, monkeypatch):
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
+    towns = _towns(stage, 4)
+    run = _hand_in(stage, keys, *(_row(ars, f"Gemeinde {ars}") for ars in towns)).run
+    made, broken = store.parties.add_destination, []
+
+    def breaks(*given, **named):
+        if len(broken) < 1:
+            broken.append(given)
+            raise StoreUnavailable(Text("Gerade nicht.", "Not now."), retry_after=1)
+        return made(*given, **named)
+
+    monkeypatch.setattr(store.parties, "add_destination", breaks)
+    with pytest.raises(StoreUnavailable):
+        desk.release(run.run_id, bert, text="", now=stage.clock())
+    assert [desk.standing(ars, bert, now=stage.clock()).stage for ars in towns] == [Stage.MAKING] * 4
+    assert desk.release(run.run_id, bert, text="", now=stage.clock()).made == 4
+    for ars in towns:
+        tenant = store.tenants.standing_for(ars)
+        held = store.tenants.own_holdings(tenant)
+        assert (len(held.destinations), len(held.clients)) == (1, 1)
+    assert desk.release(run.run_id, bert, text="", now=stage.clock()).made == 4
+    with pytest.raises(Conflict):
+        desk.refuse(run.run_id, bert, text="", now=stage.clock())
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252"])
+def test_what_spreadsheets_save_is_read_and_no_cell_is_a_formula(encoding):
+    rows = [["'=Müller & Söhne", "064390008008"], ["", ""], ["Größenwahn", "DE064390015015"]]
+    sink = io.StringIO()
+    csv.writer(sink, delimiter=";").writerows([["Name", "ARS", "Kontakt", *HEAD.split(";")[-2:]], *rows])
+    sheet = read_sheet(sink.getvalue().encode(encoding))
+    assert [(each.number, each["name"]) for each in sheet.rows] == [(2, "=Müller & Söhne"), (4, "Größenwahn")]
+
+
+@pytest.mark.parametrize(
+    ("content", "row", "column"),
+    [
+        (b"", 1, ""),
+        (b"PK\x03\x04xl/", 1, ""),
+        (b"name;ars\n", 1, ""),
+        (f"{HEAD};=HYPERLINK(1)\n".encode(), 1, ""),
+        (f"{HEAD}\nA;\x07;a@b.de;;;;x;y\n".encode(), 2, "ars"),
+        (f"{HEAD}\nA;06;a@b.de;;;;x;y;zu;viel\n".encode(), 2, ""),
+        (f"{HEAD}\n{'A' * 1001};06;a@b.de;;;;x;y\n".encode(), 2, "name"),
+        (f'{HEAD}\n"A;06;a@b.de;;;;x;y\n'.encode(), 2, ""),
+        (HEAD.encode() + b"\n" + b"A;06\n" * (MOST_ROWS + 1), 1, ""),
+        (HEAD.encode() + b"\n" + b"A" * LARGEST, 1, ""),
+        (HEAD.encode() + b"\n\x81;06\n", 1, ""),
+    ],
+    ids=["empty", "workbook", "columns", "formula", "control", "wide", "long", "quote", "rows", "bytes", "neither"],
+)
+def test_a_table_of_no_use_is_refused_by_its_place(content, row, column):
+    with pytest.raises(Invalid) as refused:
+        read_sheet(content)
+    assert [(each["row"], each["column"]) for each in refused.value.members["faults"]] == [(row, column)]
+    assert "HYPERLINK" not in str(refused.value.members["faults"]) or "'=HYPERLINK" in str(refused.value.members)
+
+
+def test_a_request_for_a_certificate_is_certified_where_it_is_tested_and_waits_in_production(stage, keys):
+    desk, bert = stage.hub.onboarding, _who(stage, "bert")
+    request = make_new_key(
+        "encryption", subject="Gemeinde", now=stage.clock(), validity=timedelta(days=A_YEAR_OF_DAYS)
+    ).request
+    files = {**keys, "antrag.csr": request}
+    first, second = _towns(stage, 2)
+    run = _hand_in(stage, files, _row(first, enc="antrag.csr")).run
+    desk.release(run.run_id, bert, text="", now=stage.clock())
+    assert desk.standing(first, bert, now=stage.clock()).stage is Stage.TEST
+    assert _hand_in(stage, files, _row(first, enc="antrag.csr")).run is None
+    production = OnboardingService(replace(desk.owners, certify=None))
+    sheet = read_sheet(_table(_row(second, enc="antrag.csr")))
+    waits = production.hand_in(sheet, _reader(files), _who(stage, "anna"), title="", now=stage.clock()).run
+    production.release(waits.run_id, bert, text="", now=stage.clock())
+    standing = production.standing(second, bert, now=stage.clock())
+    assert (standing.stage, standing.destination) == (Stage.CERTIFICATE, None)
+    certified = _hand_in(stage, keys, _row(second)).run
+    desk.release(certified.run_id, bert, text="", now=stage.clock())
+    assert desk.standing(second, bert, now=stage.clock()).stage is Stage.TEST
+
+
+def test_a_pack_holds_settings_and_words_and_no_secret(stage):
+    desk, anna = stage.hub.onboarding, _who(stage, "anna")
+    content = desk.pack(IDSTEIN, anna, now=stage.clock())
+    assert content == desk.pack(IDSTEIN, anna, now=stage.clock())
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.namelist() == ["connector.toml", "LIESMICH.txt"]
+        settings = tomllib.loads(archive.read("connector.toml").decode())
+        words = archive.read("LIESMICH.txt").decode()
+    made = stage.hub.store.parties.destination(
+        desk.standing(IDSTEIN, anna, now=stage.clock()).destination.destination_id
+    )
+    assert settings["hub"]["client_id"] == made.owner
+    assert settings["destinations"][0]["destination_id"] == str(made.destination_id)
+    assert settings["destinations"][0]["signing_key_id"]
+    assert "TESTZUSTELLUNG" in words
+    with pytest.raises(NotFound):
+        desk.pack(_towns(stage, 1)[0], anna, now=stage.clock())
+
+
+def test_the_rules_of_templates_are_those_of_the_demo_where_the_law_is_the_same(stage):
+    """Of a city, a town and a district of the demo: the same services in the same areas."""
+    hub = stage.hub
+    templates = {each.template_id: each for each in hub.onboarding.owners.templates()}
+    demo: dict[str, set[str]] = {}
+    for rule in RoutingTable.load(hub.settings.rules, hub.gazetteer):
+        demo.setdefault(rule.area.ars, set()).update(rule.services)
+    for ars, template in {
+        "064140000000": "kreisfreie-stadt",
+        "064120000000": "kreisfreie-stadt",
+        "064150000000": "kreisfreie-stadt",
+        "06439": "landkreis",
+    }.items():
+        place = hub.gazetteer.find(ars)
+        made = templates[template].rules(place, "X", stage.destination_id("Landeshauptstadt Wiesbaden"))
+        assert {urn for rule in made for urn in rule.services} == demo[ars], ars
+    town = hub.gazetteer.find(TAUNUSSTEIN)
+    assert [each.template_id for each in hub.onboarding.templates_for(TAUNUSSTEIN)] == ["gemeinde"]
+    assert [each.template_id for each in hub.onboarding.templates_for(FULDA)] == ["sonderstatusstadt", "gemeinde"]
+    # What the demo gives to the district is none of its towns' business.
+    assert not set(templates["gemeinde"].services) & demo["06439"]
+    assert not templates["landkreis"].fits(town)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('land = "06"', 'land = "06"\nmehr = 1'),
+        ('"99102013000000"', '"99999999999999"'),
+        ('levels = ["district"]', 'levels = ["municipality"]'),
+        ('kinds = ["district"]', 'kinds = ["planet"]'),
+        ('groups = ["bauaufsicht", "strassenverkehr", "jagd"]', 'groups = ["keine"]'),
+        ('"064340001001"', '"064349999999"'),
+        ('land = "06"', "land = "),
+    ],
+)
+def test_a_template_that_the_catalogue_contradicts_is_not_used(stage, tmp_path, old, new):
+    shipped = (Path(__file__).parents[2] / "routing_rules/templates/hessen.toml").read_text()
+    assert old in shipped
+    (tmp_path / "hessen.toml").write_text(shipped.replace(old, new))
+    with pytest.raises(ConfigurationError):
+        Templates.load(tmp_path, stage.hub.services(), stage.hub.gazetteer)
+
+
+def test_who_approves_for_one_district_releases_nothing_beyond_it(stage, keys):
+    hub, here = stage.hub, "06431"
+    entry = AuditEntry(at=stage.clock(), actor="x", action="account.add", target="account:dora")
+    roles = (Role.OPERATOR, Role.EDITOR, Role.APPROVER)
+    hub.store.accounts.add(account("dora", roles=roles, tenant=here, created_at=stage.clock()), audit=entry)
+    dora = _who(stage, "dora")
+    mine = next(each for each in _towns(stage, 421) if each.startswith(here))
+    beside = next(each for each in _towns(stage, 421) if not each.startswith(here))
+    run = _hand_in(stage, keys, _row(mine), _row(beside)).run
+    with pytest.raises(Forbidden):
+        hub.onboarding.release(run.run_id, dora, text="", now=stage.clock())
+    assert [each.ars for each in hub.onboarding.show(run.run_id, dora)[1]] == [mine]
+    with pytest.raises(NotFound):
+        hub.onboarding.standing(beside, dora, now=stage.clock())
+    seen = hub.onboarding.standings(dora, limit=500, now=stage.clock()).items
+    assert all(each.place.area.ars.startswith(here) for each in seen)
+    sheet = read_sheet(_table(_row(beside)))
+    with pytest.raises(Invalid) as refused:
+        hub.onboarding.check(sheet, _reader(keys), dora, now=stage.clock())
+    assert {each["column"] for each in refused.value.members["faults"]} == {"ars"}
+    hub.onboarding.refuse(run.run_id, _who(stage, "anna"), text="", now=stage.clock())
+    assert hub.store.onboarding.run(run.run_id).state is ChangeState.WITHDRAWN
+
+
+def test_what_leaves_the_folder_of_secrets_and_rules_that_others_have_are_faults_of_the_row(stage, keys):
+    desk, anna, city = stage.hub.onboarding, _who(stage, "anna"), "064140000000"
+    for row, column in (
+        (_row(city, adapter="folder", adresse="/etc"), "adresse"),
+        (_row(city), "vorlage"),  # The demo's Wiesbaden has rules that name another destination.
+    ):
+        with pytest.raises(Invalid) as refused:
+            desk.check(read_sheet(_table(row)), _reader(keys), anna, now=stage.clock())
+        assert column in {each["column"] for each in refused.value.members["faults"]}
+
+
+def test_who_is_there_already_is_changed_and_not_made_a_second_time(stage, keys):
+    done = _hand_in(stage, keys, _row("064120000000"))
+    assert (done.changes[0].is_new, len(done.changes[0].differences) > 0) == (False, True)
+    stage.hub.onboarding.refuse(done.run.run_id, _who(stage, "anna"), text="", now=stage.clock())
