@@ -34,7 +34,7 @@ from hub.administration.onboarding_templates import Template, rule_id
 from hub.administration.routing_tables import destination_facts
 from hub.areas import Place
 from hub.errors import HubError, Invalid, Text, not_found, outside_scope
-from hub.identity import Person, Right, may_be_one_human, second_person
+from hub.identity import Person, Right, require_second_human
 from hub.identity.persons import person_of
 from hub.model import EVERYTHING, OfferedService
 from hub.routing import DestinationFacts, RoutingTable, Rule, Severity, check
@@ -143,7 +143,7 @@ class OnboardingService:
             Conflict: it was refused; whoever handed it in has no rights any more. Invalid: something in it cannot be used now.
         """
         run, rows = self.show(run_id, person)
-        approver = self._approver(run, rows, person)
+        approver = self._approver(run, rows, person, now)
         maker = self._maker(run)
         if run.state is ChangeState.OPEN:
             self._require_fit(rows, now)
@@ -161,7 +161,7 @@ class OnboardingService:
         run, rows = self.show(run_id, person)
         own = run.proposed_by == person.name
         if not own:
-            self._approver(run, rows, person)
+            self._approver(run, rows, person, now)
         return self._decide(run, ChangeState.WITHDRAWN if own else ChangeState.REFUSED, person, text, now)
 
     # --- Looking
@@ -282,7 +282,7 @@ class OnboardingService:
             Invalid: one of ``areas`` is not ready, or none is (``onboarding-not-ready``); the check finds errors.
         """
         run, rows = self.show(run_id, person)
-        self._approver(run, rows, person)
+        self._approver(run, rows, person, now)
         for row in rows:
             person.require(Right.OPERATE, _At(tenant=row.ars, tenant_id=row.tenant_id))
         maker = self._maker(run)
@@ -478,9 +478,8 @@ class OnboardingService:
             raise decided_already()
         return person_of(account, self._store.tenants)
 
-    def _approver(self, run: OnboardingRun, rows: Sequence[OnboardingRow], person: Person) -> Person:
-        if may_be_one_human(self._store, person.name, [run.proposed_by]):
-            raise second_person()
+    def _approver(self, run: OnboardingRun, rows: Sequence[OnboardingRow], person: Person, now: datetime) -> Person:
+        require_second_human(self._store, person.name, [run.proposed_by], now=now)
         for row in rows:
             person.require(Right.APPROVE, _At(tenant=row.ars, tenant_id=row.tenant_id))
         if len(rows) != run.rows:
