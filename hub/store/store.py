@@ -96,9 +96,7 @@ class Store:
         self.parties = Parties(database)
         self.dossier = Dossier(database)
         #: Whose they are, and who may do what for whom.
-        self.tenants = Tenants(database)
-        #: Who is to be taken in.
-        self.onboarding = Onboarding(database)
+        self.tenants, self.onboarding = Tenants(database), Onboarding(database)
         #: What was sent, and what its log says of it.
         self.submissions = Submissions(database)
         self.event_log = EventLog(database)
