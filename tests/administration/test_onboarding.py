@@ -109,7 +109,10 @@ def test_one_is_taken_in_from_the_table_to_the_rules_in_force(stage, keys):
 
 
 def test_a_second_time_changes_nothing_and_a_changed_row_shows_the_difference(stage, keys):
-    desk, before = stage.hub.onboarding, stage.hub.store.onboarding.runs(scope=EVERYTHING).total
+    desk = stage.hub.onboarding
+    if desk.standing(IDSTEIN, _who(stage, "anna"), now=stage.clock()).stage is not Stage.LIVE:
+        test_one_is_taken_in_from_the_table_to_the_rules_in_force(stage, keys)
+    before = stage.hub.store.onboarding.runs(scope=EVERYTHING).total
     row = _row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
     again = _hand_in(stage, keys, row)
     assert (again.run, [each.is_none for each in again.changes]) == (None, [True])
@@ -249,17 +252,17 @@ def test_a_request_for_a_certificate_is_certified_where_it_is_tested_and_waits_i
     assert desk.standing(second, bert, now=stage.clock()).stage is Stage.TEST
 
 
-def test_a_pack_holds_settings_and_words_and_no_secret(stage):
+def test_a_pack_holds_settings_and_words_and_no_secret(stage, keys):
     desk, anna = stage.hub.onboarding, _who(stage, "anna")
-    content = desk.pack(IDSTEIN, anna, now=stage.clock())
-    assert content == desk.pack(IDSTEIN, anna, now=stage.clock())
+    (town,) = _towns(stage, 1)
+    desk.release(_hand_in(stage, keys, _row(town)).run.run_id, _who(stage, "bert"), text="", now=stage.clock())
+    content = desk.pack(town, anna, now=stage.clock())
+    assert content == desk.pack(town, anna, now=stage.clock())
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.namelist() == ["connector.toml", "LIESMICH.txt"]
         settings = tomllib.loads(archive.read("connector.toml").decode())
         words = archive.read("LIESMICH.txt").decode()
-    made = stage.hub.store.parties.destination(
-        desk.standing(IDSTEIN, anna, now=stage.clock()).destination.destination_id
-    )
+    made = stage.hub.store.parties.destination(desk.standing(town, anna, now=stage.clock()).destination.destination_id)
     assert settings["hub"]["client_id"] == made.owner
     assert settings["destinations"][0]["destination_id"] == str(made.destination_id)
     assert settings["destinations"][0]["signing_key_id"]
