@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hub.errors import Malformed, Text, TooLarge
-from hub.forms.form_file import FormStep
+from hub.errors import Malformed, TooLarge
+from hub.forms.form_file import EasyText, FormStep
 from hub.forms.outline import ITEM, Field, FieldKind, tokens_of
 from hub.forms.values import typed
 
@@ -160,11 +160,13 @@ def _change_list(answers: dict[str, Any], root: Field, at: str, *, add: bool) ->
         _lengthened(value, shown)
 
 
-_UNKNOWN = Text(
+_UNKNOWN = EasyText(
     "Diese Seite des Formulars hat das gesendete Feld nicht. Laden Sie die Seite neu und senden Sie sie noch einmal ab.",
     "This page of the form does not have the field that was sent. Load the page again, and send it once more.",
+    easy="Etwas passt nicht zu dieser Seite. Laden Sie die Seite neu. Senden Sie sie noch einmal.",
 )
-_TOO_MUCH = Text(
+_TOO_MUCH = EasyText(
     f"Die Seite nimmt höchstens {MOST_VALUES} Angaben mit je {LONGEST_VALUE} Zeichen. Kürzen Sie die Angaben.",
     f"The page takes at most {MOST_VALUES} values of {LONGEST_VALUE} characters each. Shorten them.",
+    easy="Das ist zu viel Text. Schreiben Sie weniger.",
 )

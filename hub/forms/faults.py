@@ -16,7 +16,7 @@ from typing import Any
 
 from hub.errors import Text
 from hub.forms.document import FormDocument, document_of
-from hub.forms.form_file import FormStep, Questionnaire
+from hub.forms.form_file import EasyText, FormStep, Questionnaire, said
 from hub.forms.outline import OWN, Field, FieldKind, escaped, is_given, tokens_of
 from hub.forms.page import FormPage, PageItem, page_of
 from hub.forms.samples import completed
@@ -112,12 +112,20 @@ def _own(shown: Mapping[str, PageItem]) -> Iterator[FieldFault]:
 
 
 def _required(field: Field) -> Text:
-    title = field.title
+    de, en, easy = (said(field.title, language) for language in ("de", "en", "easy"))
     if field.value is True:
-        return Text(f"Bitte bestätigen Sie: „{title.de}“.", f"Please confirm: “{title.en}”.")
+        return EasyText(
+            f"Bitte bestätigen Sie: „{de}“.", f"Please confirm: “{en}”.", easy=f"Klicken Sie hier an: „{easy}“."
+        )
     if field.kind in (FieldKind.CHOICE, FieldKind.BOOLEAN):
-        return Text(f"Bitte wählen Sie aus: „{title.de}“.", f"Please choose: “{title.en}”.")
-    return Text(f"Bitte füllen Sie dieses Feld aus: „{title.de}“.", f"Please fill in this field: “{title.en}”.")
+        return EasyText(
+            f"Bitte wählen Sie aus: „{de}“.", f"Please choose: “{en}”.", easy=f"Wählen Sie etwas aus: „{easy}“."
+        )
+    return EasyText(
+        f"Bitte füllen Sie dieses Feld aus: „{de}“.",
+        f"Please fill in this field: “{en}”.",
+        easy=f"Hier fehlt noch etwas: „{easy}“.",
+    )
 
 
 def _control(text: str) -> Offence | None:
@@ -228,48 +236,105 @@ _SAME = {
 
 def _of_type(field: Field, _: str) -> Text:
     if field.kind is FieldKind.DATE:
-        return Text(
-            "Bitte geben Sie ein Datum an, zum Beispiel 31.12.2026.", "Please give a date, for example 2026-12-31."
+        return EasyText(
+            "Bitte geben Sie ein Datum an, zum Beispiel 31.12.2026.",
+            "Please give a date, for example 2026-12-31.",
+            easy="Schreiben Sie ein Datum. Zum Beispiel: 31.12.2026.",
         )
     if field.kind is FieldKind.DATE_TIME:
-        return Text(
+        return EasyText(
             "Bitte geben Sie Tag und Uhrzeit an, zum Beispiel 31.12.2026 14:30.",
             "Please give day and time, for example 2026-12-31 14:30.",
+            easy="Schreiben Sie Tag und Uhrzeit. Zum Beispiel: 31.12.2026 14:30.",
         )
     if field.kind is FieldKind.INTEGER:
-        return Text("Bitte geben Sie eine ganze Zahl an.", "Please give a whole number.")
+        return EasyText(
+            "Bitte geben Sie eine ganze Zahl an.", "Please give a whole number.", easy="Schreiben Sie hier eine Zahl."
+        )
     if field.kind is FieldKind.NUMBER:
-        return Text("Bitte geben Sie eine Zahl an, zum Beispiel 12,5.", "Please give a number, for example 12.5.")
+        return EasyText(
+            "Bitte geben Sie eine Zahl an, zum Beispiel 12,5.",
+            "Please give a number, for example 12.5.",
+            easy="Schreiben Sie hier eine Zahl. Zum Beispiel: 12,5.",
+        )
     if field.limits.get("format") == "email":
-        return Text(
+        return EasyText(
             "Bitte geben Sie eine E-Mail-Adresse an, zum Beispiel name@example.org.",
             "Please give an e-mail address, for example name@example.org.",
+            easy="Schreiben Sie Ihre Mail-Adresse. Zum Beispiel: name@example.org.",
         )
-    return Text("Die Angabe hat nicht die erwartete Form.", "What is given does not have the expected form.")
+    return EasyText(
+        "Die Angabe hat nicht die erwartete Form.",
+        "What is given does not have the expected form.",
+        easy="Das passt hier nicht.",
+    )
 
 
-def _limit(german: str, english: str) -> Callable[[Field, str], Text]:
-    return lambda _, expected: Text(german.format(expected or "…"), english.format(expected or "…"))
+def _limit(german: str, english: str, easy: str) -> Callable[[Field, str], Text]:
+    def told(_: Field, expected: str) -> Text:
+        de, en, simply = (each.format(expected or "…") for each in (german, english, easy))
+        return EasyText(de, en, easy=simply)
+
+    return told
 
 
 _WORDS: Mapping[str, Text | Callable[[Field, str], Text]] = {
     "type": _of_type,
-    "pattern": Text(
+    "pattern": EasyText(
         "Die Angabe hat nicht die erwartete Form. Bitte prüfen Sie sie.",
         "What is given does not have the expected form. Please check it.",
+        easy="Das passt hier nicht. Schauen Sie noch einmal hin.",
     ),
-    "enum": Text("Bitte wählen Sie eine der angebotenen Möglichkeiten.", "Please choose one of the options."),
-    "const": Text("Bitte bestätigen Sie diese Angabe.", "Please confirm this."),
-    "minLength": _limit("Bitte geben Sie mindestens {} Zeichen an.", "Please give at least {} characters."),
-    "maxLength": _limit("Bitte geben Sie höchstens {} Zeichen an.", "Please give at most {} characters."),
-    "minimum": _limit("Der Wert ist zu klein; die Grenze ist {}.", "The value is too small; the limit is {}."),
-    "maximum": _limit("Der Wert ist zu groß; die Grenze ist {}.", "The value is too large; the limit is {}."),
-    "multipleOf": _limit("Der Wert muss ein Vielfaches von {} sein.", "The value must be a multiple of {}."),
-    "digits": Text("Die Zahl hat zu viele Stellen.", "The number has too many digits."),
-    "minItems": _limit("Bitte machen Sie mindestens {} Angaben.", "Please give at least {} entries."),
-    "maxItems": _limit("Bitte machen Sie höchstens {} Angaben.", "Please give at most {} entries."),
-    "minProperties": Text(
-        "Bitte füllen Sie mindestens eines dieser Felder aus.", "Please fill in at least one of these fields."
+    "enum": EasyText(
+        "Bitte wählen Sie eine der angebotenen Möglichkeiten.",
+        "Please choose one of the options.",
+        easy="Wählen Sie etwas aus.",
     ),
-    "uniqueItems": Text("Eine Angabe steht hier zweimal.", "One entry stands here twice."),
+    "const": EasyText(
+        "Bitte bestätigen Sie diese Angabe.", "Please confirm this.", easy="Klicken Sie das Kästchen an."
+    ),
+    "minLength": _limit(
+        "Bitte geben Sie mindestens {} Zeichen an.",
+        "Please give at least {} characters.",
+        "Schreiben Sie mehr. Mindestens {} Zeichen.",
+    ),
+    "maxLength": _limit(
+        "Bitte geben Sie höchstens {} Zeichen an.",
+        "Please give at most {} characters.",
+        "Schreiben Sie weniger. Höchstens {} Zeichen.",
+    ),
+    "minimum": _limit(
+        "Der Wert ist zu klein; die Grenze ist {}.",
+        "The value is too small; the limit is {}.",
+        "Die Zahl ist zu klein. Die Grenze ist {}.",
+    ),
+    "maximum": _limit(
+        "Der Wert ist zu groß; die Grenze ist {}.",
+        "The value is too large; the limit is {}.",
+        "Die Zahl ist zu groß. Die Grenze ist {}.",
+    ),
+    "multipleOf": _limit(
+        "Der Wert muss ein Vielfaches von {} sein.",
+        "The value must be a multiple of {}.",
+        "Die Zahl passt nicht. Es geht nur in Schritten von {}.",
+    ),
+    "digits": EasyText(
+        "Die Zahl hat zu viele Stellen.", "The number has too many digits.", easy="Die Zahl ist zu lang."
+    ),
+    "minItems": _limit(
+        "Bitte machen Sie mindestens {} Angaben.",
+        "Please give at least {} entries.",
+        "Hier fehlt etwas. Sie brauchen {}.",
+    ),
+    "maxItems": _limit(
+        "Bitte machen Sie höchstens {} Angaben.", "Please give at most {} entries.", "Das ist zu viel. Es gehen {}."
+    ),
+    "minProperties": EasyText(
+        "Bitte füllen Sie mindestens eines dieser Felder aus.",
+        "Please fill in at least one of these fields.",
+        easy="Füllen Sie eines von diesen Feldern aus.",
+    ),
+    "uniqueItems": EasyText(
+        "Eine Angabe steht hier zweimal.", "One entry stands here twice.", easy="Das steht hier 2 Mal."
+    ),
 }

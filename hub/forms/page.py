@@ -32,6 +32,14 @@ _MOST_UNANSWERED = 16_384
 ACCEPTED, DETACH = ".pdf,.jpg,.jpeg,.png", "detach"
 
 
+_PROBLEM = {"en": "There is a problem", "easy": "Hier stimmt etwas noch nicht"}
+_OPTIONAL = {"en": "optional", "easy": "müssen Sie nicht"}
+_FROM_LOG_IN = {
+    "en": "From your log-in; to be changed there alone.",
+    "easy": "Das kommt von Ihrer Anmeldung. Hier können Sie es nicht ändern.",
+}
+
+
 class PageItem(NamedTuple):
     """A field as it stands on a page, at its place in the answers; ``items`` are a group's members or a list's items."""
 
@@ -172,7 +180,7 @@ def draw(page: FormPage, language: str) -> Markup:
 
 
 def _summary(page: FormPage, language: str, out: list[str]) -> None:
-    title = "There is a problem" if language == "en" else "Bitte prüfen Sie Ihre Angaben"
+    title = _PROBLEM.get(language, "Bitte prüfen Sie Ihre Angaben")
     out.append(
         '<div class="kern-alert kern-alert--danger" role="alert" tabindex="-1" id="errors">'
         f'<h2 class="kern-title">{title}</h2><ul>'
@@ -260,7 +268,7 @@ def _draw_list(item: PageItem, language: str, out: list[str], level: int) -> Non
 def _optional(item: PageItem, language: str) -> str:
     if item.required:
         return ""
-    return f' <span class="kern-label__optional">({"optional" if language == "en" else "freiwillig"})</span>'
+    return f' <span class="kern-label__optional">({_OPTIONAL.get(language, "freiwillig")})</span>'
 
 
 def _hint(item: PageItem, language: str) -> str:
@@ -274,11 +282,7 @@ def _locked(item: PageItem, language: str) -> str:
     """Say why a value cannot be changed here, and where it can."""
     if not item.locked:
         return ""
-    words = (
-        "From your log-in; to be changed there alone."
-        if language == "en"
-        else "Aus Ihrer Anmeldung; zu ändern ist es nur dort."
-    )
+    words = _FROM_LOG_IN.get(language, "Aus Ihrer Anmeldung; zu ändern ist es nur dort.")
     return f'<p class="kern-hint" id="l{_fixed(item.at)}">{words}</p>'
 
 

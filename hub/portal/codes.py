@@ -23,7 +23,8 @@ from typing import Any, Self
 from sqlalchemy import Connection, Row, delete, func, select, text, update
 
 from hub.crypto import symmetric
-from hub.errors import Overloaded, RatePolicy, Text, TooMany
+from hub.errors import Overloaded, RatePolicy, TooMany
+from hub.forms.form_file import EasyText
 from hub.portal.database import PortalDatabase, failures, micros, moment
 from hub.portal.storage import FormKey, FormStorage, Kept
 from hub.web.neighbours import neighbourhood
@@ -81,9 +82,10 @@ class TypedKey:
         salt = hashlib.sha256(b"rathaus-portal\0" + self.reference.encode("ascii")).digest()
         if not _room.acquire(timeout=_WAIT_SECONDS):
             raise Overloaded(
-                Text(
+                EasyText(
                     "Gerade werden zu viele Codes zugleich geprüft. Versuchen Sie es gleich noch einmal.",
                     "Too many codes are being checked at the moment. Try again shortly.",
+                    easy="Gerade ist zu viel los. Versuchen Sie es gleich noch einmal.",
                 ),
                 for_people=True,
             )
@@ -226,10 +228,12 @@ class Guesses:
     def _too_many(self, wait: timedelta, most: int) -> TooMany:
         minutes = max(1, -(-wait // timedelta(minutes=1)))
         return TooMany(
-            Text(
+            EasyText(
                 f"Zu viele Versuche. Warten Sie {minutes} {'Minute' if minutes == 1 else 'Minuten'}, und prüfen Sie dann, was "
                 "Sie eingeben.",
                 f"Too many attempts. Wait for {minutes} {'minute' if minutes == 1 else 'minutes'}, then check what you enter.",
+                easy=f"Der Code war zu oft falsch. Warten Sie {minutes} {'Minute' if minutes == 1 else 'Minuten'}. "
+                "Schauen Sie dann genau, was Sie schreiben.",
             ),
             retry_after=wait,
             policy=RatePolicy("attempts", most, self._bounds.window),

@@ -41,6 +41,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, Interfa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from hub.errors import ConfigurationError, Conflict, StoreUnavailable, Text, overtaken
+from hub.forms.form_file import EasyText
 
 R = TypeVar("R")
 #: The version of these tables.
@@ -221,10 +222,11 @@ def moment(value: int) -> datetime:
 def unavailable() -> StoreUnavailable:
     """Return the error for a database that cannot do what it must; nothing was stored."""
     return StoreUnavailable(
-        Text(
+        EasyText(
             "Der Speicher des Portals ist gerade nicht erreichbar oder voll; nichts wurde gespeichert. Versuchen Sie es in "
             "einer Minute noch einmal.",
             "The portal's storage cannot be reached or is full at the moment; nothing was stored. Try again in a minute.",
+            easy="Wir können gerade nichts speichern. Versuchen Sie es in einer Minute noch einmal.",
         ),
         for_people=True,
     )

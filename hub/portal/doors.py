@@ -18,7 +18,8 @@ from uuid import UUID
 
 from hub.client.plain import Application, PlainDoor, Progress, Receipt, Report
 from hub.client.session import Session, unreadable
-from hub.errors import NotFound, Text, Unavailable
+from hub.errors import NotFound, Unavailable
+from hub.forms.form_file import EasyText
 from hub.model import MediaType
 from hub.portal.schemas import FormSchemas
 from hub.validation.editions import SchemaEntry
@@ -31,9 +32,10 @@ _MOST = 2_000
 #: Places that a search shows; more are asked for by more letters.
 PLACES = 20
 _LONGEST_WORDS = 200
-_NO_PLACE = Text(
+_NO_PLACE = EasyText(
     "Diesen Ort kennt das Portal nicht. Suchen Sie ihn nach Namen oder Postleitzahl.",
     "The portal does not know this place. Look for it by name or postal code.",
+    easy="Diesen Ort kennen wir nicht. Schreiben Sie den Namen vom Ort. Oder die Post-Leit-Zahl.",
 )
 
 
@@ -228,9 +230,10 @@ class Doors:
 def no_service() -> NotFound:
     """Return the refusal of a service that there is none of."""
     return NotFound(
-        Text(
+        EasyText(
             "Diese Leistung kennt das Portal nicht. Suchen Sie sie mit eigenen Worten.",
             "The portal does not know this service. Look for it in your own words.",
+            easy="Das kennen wir nicht. Suchen Sie mit eigenen Worten.",
         ),
     )
 

@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from typing import IO, Any
 
-from hub.errors import Malformed, Text, TooLarge, UnsupportedMedia
+from hub.errors import Malformed, TooLarge, UnsupportedMedia
+from hub.forms.form_file import EasyText
 from hub.web.filenames import last_part
 
 #: Media types that are taken: how their files begin, and how their names end; the first ending is given to names without one.
@@ -129,9 +130,10 @@ def too_large(limit: int) -> TooLarge:
     """Return the refusal of a file, or of all files of a form together, beyond so many bytes."""
     most = f"{limit // _MIB} MB"
     return TooLarge(
-        Text(
+        EasyText(
             f"Die Datei ist zu groß. Möglich sind {most}. Verkleinern Sie sie, oder teilen Sie sie auf.",
             f"The file is too large. {most} are possible. Make it smaller, or divide it.",
+            easy=f"Die Datei ist zu groß. Sie darf {most} groß sein. Wählen Sie eine kleinere Datei.",
         ),
         limit=limit,
     )
@@ -140,16 +142,22 @@ def too_large(limit: int) -> TooLarge:
 def too_many(most: int) -> TooLarge:
     """Return the refusal of one file more than a form takes."""
     return TooLarge(
-        Text(
+        EasyText(
             f"Das sind zu viele Dateien. Möglich sind {most}. Fassen Sie mehrere Seiten in einer PDF-Datei zusammen.",
             f"These are too many files. {most} are possible. Put several pages into one PDF file.",
+            easy=f"Das sind zu viele Dateien. Es gehen {most}. Machen Sie aus mehreren Seiten eine PDF-Datei.",
         ),
         limit=most,
     )
 
 
-_OTHER_KIND = Text(
+_OTHER_KIND = EasyText(
     "Diese Art von Datei wird nicht angenommen. Bitte nehmen Sie PDF, JPEG oder PNG.",
     "This kind of file is not taken. Please take PDF, JPEG or PNG.",
+    easy="Diese Datei geht nicht. Nehmen Sie eine PDF-Datei oder ein Bild (JPEG, PNG).",
 )
-_EMPTY = Text("Die Datei ist leer. Bitte wählen Sie eine andere.", "The file is empty. Please choose another.")
+_EMPTY = EasyText(
+    "Die Datei ist leer. Bitte wählen Sie eine andere.",
+    "The file is empty. Please choose another.",
+    easy="In der Datei ist nichts. Wählen Sie eine andere.",
+)

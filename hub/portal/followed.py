@@ -22,6 +22,7 @@ from hub.client.contents import Opened
 from hub.client.plain import Application, Progress
 from hub.crypto import claims_of, read_decryption_key
 from hub.errors import Conflict, NotFound, SealBroken, Text, Unavailable
+from hub.forms.form_file import EasyText
 from hub.model import MOST_FORWARDS, REPLY_KINDS_BY_NAME, CaseMessage, CaseMessageKind, State
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED
@@ -499,7 +500,8 @@ def _now(progress: Progress, case: OwnCase, followed: FollowedCase, *, withdrawn
     return "follow.now.delivered" if progress.delivery == "delivered" else "follow.now.received"
 
 
-_NO_KEY = Text(
+_NO_KEY = EasyText(
     "Für diesen Antrag gibt es keinen Schlüssel, der Nachrichten öffnet. Wenden Sie sich an die Behörde.",
     "There is no key for this application that opens messages. Turn to the authority.",
+    easy="Hier können Sie keine Nachrichten lesen. Fragen Sie das Amt.",
 )

@@ -175,6 +175,9 @@ class Portal:
             title, detail = (self.texts.text(key) for key in said_here)
         elif status >= _FAULT and not isinstance(error, Unavailable):
             title, detail = self.texts.text("fault.title"), self.texts.text("fault.detail")
+        elif (key := f"error.title-{status}") in self.texts:
+            # Errors are called by what happened to a program; people are told what it means for them.
+            title = self.texts.text(key)
         again = (
             self._switched(request, self.language(request)) if request.method == "GET" and status >= _TOO_MANY else ""
         )

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from hub.errors import HubError, Malformed, NotFound, Text, TooLarge, TooMany, Unavailable
 from hub.forms.answers import LONGEST_VALUE
-from hub.forms.form_file import FormStep, field_at
+from hub.forms.form_file import EasyText, FormStep, field_at
 from hub.portal.asking import FILE
 from hub.portal.enclosures import Inspection, name_for, too_large, too_many
 from hub.portal.frame import Portal, asked
@@ -237,9 +237,18 @@ async def _bounded(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
         yield chunk
 
 
-_UNASKED = Text(
+_UNASKED = EasyText(
     "Nach dieser Datei wurde nicht gefragt. Laden Sie die Seite neu, und wählen Sie die Datei noch einmal.",
     "This file was not asked for. Load the page again, and choose the file once more.",
+    easy="Diese Datei gehört hier nicht hin. Laden Sie die Seite neu. Wählen Sie die Datei noch einmal.",
 )
-_NO_TEXT = Text("Eine Angabe ist kein lesbarer Text (UTF-8).", "One of the details is no readable text (UTF-8).")
-_TOO_MUCH = Text("Die Angaben auf dieser Seite sind zu lang.", "The details on this page are too long.")
+_NO_TEXT = EasyText(
+    "Eine Angabe ist kein lesbarer Text (UTF-8).",
+    "One of the details is no readable text (UTF-8).",
+    easy="Das können wir nicht lesen. Schreiben Sie es noch einmal.",
+)
+_TOO_MUCH = EasyText(
+    "Die Angaben auf dieser Seite sind zu lang.",
+    "The details on this page are too long.",
+    easy="Das ist zu viel Text. Schreiben Sie weniger.",
+)

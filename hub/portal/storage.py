@@ -26,6 +26,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert,
 
 from hub.crypto import base64url, symmetric
 from hub.errors import HubError, NotFound, Overloaded, SealBroken, Text, TooLarge
+from hub.forms.form_file import EasyText
 from hub.portal.database import HotRead, PortalDatabase, attachments, changed_elsewhere, forms, micros, moment, parts
 
 _IDENTIFIER_SIZE = 16
@@ -334,9 +335,10 @@ class FormStorage:
         number, size = connection.execute(sums).one()
         if number + new > self.limits.forms or size + more > self.limits.size:
             raise Overloaded(
-                Text(
+                EasyText(
                     "Gerade sind zu viele Anträge zugleich in Arbeit. Versuchen Sie es in einigen Minuten noch einmal.",
                     "Too many applications are under way at the moment. Try again in a few minutes.",
+                    easy="Gerade machen zu viele Menschen einen Antrag. Versuchen Sie es in ein paar Minuten noch einmal.",
                 ),
                 retry_after=timedelta(minutes=5),
                 for_people=True,
@@ -452,20 +454,23 @@ def pieces(chunks: Iterable[bytes], *, limit: int | None = None) -> Iterator[tup
 def ended() -> NotFound:
     """Return the refusal of a form that is not there any more."""
     return NotFound(
-        Text(
+        EasyText(
             "Diesen Antrag gibt es hier nicht mehr: Er wurde gelöscht, oder seine Zeit ist abgelaufen. Haben Sie ihn "
             "gesichert, dann machen Sie mit Ihrem Code weiter; sonst beginnen Sie neu.",
             "This application is not here any more: it was deleted, or its time is over. If you saved it, go on with your "
             "code; else begin anew.",
+            easy="Diesen Antrag gibt es nicht mehr. Haben Sie ihn gesichert? Dann machen Sie mit Ihrem Code weiter. "
+            "Sonst fangen Sie neu an.",
         )
     )
 
 
 def _no_attachment() -> NotFound:
     return NotFound(
-        Text(
+        EasyText(
             "Diese Anlage gibt es nicht mehr. Laden Sie die Seite neu, und fügen Sie sie noch einmal hinzu.",
             "This attachment is not here any more. Load the page again, and add it once more.",
+            easy="Diese Datei ist nicht mehr da. Legen Sie sie noch einmal dazu.",
         )
     )
 
@@ -473,9 +478,10 @@ def _no_attachment() -> NotFound:
 def _attachment_too_large(limit: int) -> TooLarge:
     megabytes = max(1, limit // 1_000_000)
     return TooLarge(
-        Text(
+        EasyText(
             f"Die Anlage ist größer als {megabytes} MB. Wählen Sie eine kleinere Datei.",
             f"The attachment is larger than {megabytes} MB. Choose a smaller file.",
+            easy=f"Die Datei ist zu groß. Sie darf {megabytes} MB groß sein. Wählen Sie eine kleinere Datei.",
         ),
         limit=limit,
     )
@@ -483,18 +489,20 @@ def _attachment_too_large(limit: int) -> TooLarge:
 
 def _too_large() -> TooLarge:
     return TooLarge(
-        Text(
+        EasyText(
             "Der Antrag ist mit seinen Anlagen zu groß. Entfernen Sie eine Anlage, oder nehmen Sie kleinere Dateien.",
             "The application with its attachments is too large. Remove an attachment, or take smaller files.",
+            easy="Der Antrag ist zu groß. Nehmen Sie eine Datei weg. Oder nehmen Sie kleinere Dateien.",
         )
     )
 
 
 def _too_many(most: int) -> TooLarge:
     return TooLarge(
-        Text(
+        EasyText(
             f"Mehr als {most} Anlagen nimmt ein Antrag nicht auf. Fassen Sie Seiten in einer Datei zusammen.",
             f"An application takes no more than {most} attachments. Put pages together into one file.",
+            easy=f"Sie können {most} Dateien dazu-legen. Mehr geht nicht.",
         ),
         limit=most,
     )

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 
 from starlette.types import Message, Receive
 
-from hub.errors import Text, TooMany, too_slow
+from hub.errors import TooMany, too_slow
+from hub.forms.form_file import EasyText
 from hub.portal.codes import GuessBounds, Guesses
 from hub.portal.database import PortalDatabase
 from hub.web.neighbours import block, neighbourhood
@@ -147,11 +148,13 @@ def paced(receive: Receive, *, clock: Callable[[], float] = time.monotonic, paus
 def _too_many_begun(wait: timedelta) -> TooMany:
     minutes = max(1, -(-wait // _MINUTE))
     return TooMany(
-        Text(
+        EasyText(
             f"Von Ihrer Adresse wurden in kurzer Zeit sehr viele Anträge angefangen. Versuchen Sie es in {minutes} "
             f"{'Minute' if minutes == 1 else 'Minuten'} noch einmal.",
             f"Very many applications were begun from your address in a short time. Try again in {minutes} "
             f"{'minute' if minutes == 1 else 'minutes'}.",
+            easy="Es wurden sehr viele Anträge angefangen. "
+            f"Warten Sie {minutes} {'Minute' if minutes == 1 else 'Minuten'}. Versuchen Sie es dann noch einmal.",
         ),
         retry_after=wait,
         for_people=True,
@@ -161,26 +164,31 @@ def _too_many_begun(wait: timedelta) -> TooMany:
 def _too_much_kept(wait: timedelta) -> TooMany:
     hours = max(1, -(-wait // timedelta(hours=1)))
     return TooMany(
-        Text(
+        EasyText(
             "Von Ihrer Adresse kamen innerhalb eines Tages sehr viele Dateien. Was Sie bisher angegeben haben, bleibt. Nehmen "
             f"Sie kleinere Dateien, oder versuchen Sie es in {hours} {'Stunde' if hours == 1 else 'Stunden'} noch einmal.",
             "Very many files came from your address within a day. What you have entered so far stays. Take smaller files, or "
             f"try again in {hours} {'hour' if hours == 1 else 'hours'}.",
+            easy="Heute kamen schon sehr viele Dateien. Ihre Angaben sind noch da. Nehmen Sie kleinere Dateien. "
+            f"Oder warten Sie {hours} {'Stunde' if hours == 1 else 'Stunden'}.",
         ),
         retry_after=wait,
         for_people=True,
     )
 
 
-_TOO_OFTEN = Text(
+_TOO_OFTEN = EasyText(
     "Von Ihrer Adresse kamen in kurzer Zeit zu viele Anfragen. Warten Sie eine Minute.",
     "Too many requests came from your address in a short time. Wait a minute.",
+    easy="Das war zu schnell. Warten Sie eine Minute.",
 )
-_AT_ONCE = Text(
+_AT_ONCE = EasyText(
     "Von Ihrer Adresse wird gerade sehr viel zugleich gesendet. Warten Sie eine Minute, und senden Sie Ihre Seite noch einmal.",
     "Very much is being sent from your address at the same time. Wait a minute, then send your page again.",
+    easy="Gerade kommt zu viel auf einmal. Warten Sie eine Minute. Senden Sie die Seite dann noch einmal.",
 )
-_TOO_SLOW = Text(
+_TOO_SLOW = EasyText(
     "Was Sie senden, kommt nur sehr langsam an oder gar nicht mehr.",
     "What you send comes in very slowly, or not any more.",
+    easy="Ihre Daten kommen sehr langsam an. Versuchen Sie es noch einmal.",
 )

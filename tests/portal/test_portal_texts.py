@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from hub import portal
 from hub.errors import ConfigurationError
+from hub.forms.form_file import EasyText
 from hub.portal.texts import PortalTexts, shipped_texts
 
 FOLDER = Path(portal.__file__).parent
@@ -62,3 +64,41 @@ def test_what_is_filled_in_is_filled_in_once():
     texts = PortalTexts.load()
     assert texts.say("place.none", "de", words="{total}") == "„{total}“ haben wir nicht gefunden."
     assert texts.say("start.claim", "easy") == texts.say("start.claim", "de")
+
+
+def _is_easy(german: str) -> bool:
+    """Tell whether a text is short enough to be its own easy form: a few short words, no clause within another."""
+    words = re.findall(r"[\w-]+", re.sub(r"\{\w+\}", "", german))
+    return len(words) <= 6 and all(len(part) <= 13 for word in words for part in word.split("-"))
+
+
+def test_nothing_general_falls_back_to_ordinary_german_in_leichte_sprache():
+    texts = shipped_texts()
+    lacking = [key for key in texts if not isinstance(texts.text(key), EasyText) and not _is_easy(texts.say(key, "de"))]
+    assert lacking == []
+
+
+def test_what_is_easy_is_short_and_says_one_thing_at_a_time():
+    texts = shipped_texts()
+    for key in texts:
+        if isinstance(texts.text(key), EasyText):
+            # As it is said: what is filled in by others is theirs.
+            for sentence in re.split(r"[.?!:](?:\s|$)|\n\n", re.sub(r"\{\w+\}", "x", texts.say(key, "easy"))):
+                assert ";" not in sentence, key
+                assert len(sentence.split()) <= 15, (key, sentence)
+
+
+#: Rooms whose refusals people read as they are said there.
+_REFUSING = (
+    *("portal/visits.py", "portal/codes.py", "portal/storage.py", "portal/doors.py", "portal/receiving.py"),
+    *("portal/enclosures.py", "portal/followed.py", "forms/faults.py", "forms/answers.py"),
+)
+
+
+@pytest.mark.parametrize("file", _REFUSING)
+def test_what_is_refused_is_refused_in_leichte_sprache_too(file):
+    tree = ast.parse((FOLDER.parent / file).read_text(encoding="utf-8"))
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Text":
+            (words, *_) = call.args
+            assert isinstance(words, ast.Constant) and _is_easy(str(words.value)), (file, call.lineno)  # noqa: PT018
