@@ -27,37 +27,46 @@ from hub.store import AuditEntry
 _IDS = UUID("5f1a6b0e-3a3f-4b8e-9a75-0600000421de")
 #: Every offer of theirs is looked up for the state, then narrowed.
 _STATE = "06"
-#: Towns of districts with more inhabitants have a special status (HGO § 4a): they are the lower building and monument authority
-#: themselves (HBO § 60, HDSchG § 5). What else decrees give to them is left out: here the demo is simpler than the law.
+#: Towns of districts with more inhabitants have a special status (HGO § 4a). Who they are follows from the area list; what they
+#: do in their district's place is in none of the sources that this repository names. That they are the lower building and
+#: monument authority (HBO § 60, HDSchG § 5) is assumed, and said with each rule; whatever else is their district's is left
+#: there.
 _SPECIAL_STATUS = 50_000
 #: By the group of a LeiKa key: building, monuments.
 _THEIR_OWN = frozenset({"99012", "99033"})
 _MARK = "Vorführung / demo"
 _SUBJECT = "Behörden der Vorführung, gemeinsamer Schlüssel"
 _WHY = "Erzeugt für die Vorführung / generated for the demo"
+_ASSUMED = f"{_WHY}; Annahme: Stadt mit Sonderstatus / assumed: town of special status (HGO § 4a)"
 _EDITOR = Person(name="demo-anna", full_name="demo-anna", roles=(Role.EDITOR,))
 _APPROVER = Person(name="demo-ben", full_name="demo-ben", roles=(Role.APPROVER,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Authority:
-    """Who does ``services`` (URNs, in order) in an area."""
+    """Who does ``services`` (URNs, in order) in an area; ``assumed`` are those that no source says it of."""
 
     place: Place
     services: tuple[str, ...]
+    assumed: frozenset[str] = frozenset()
 
 
 def authorities(services: Sequence[PublicService], gazetteer: Gazetteer, on: date) -> list[Authority]:
     """Return who does which services on a day, by area: the narrowest kind of authority that each service names."""
     found: dict[str, list[str]] = defaultdict(list)
+    assumed: dict[str, set[str]] = defaultdict(set)
     for service in services:
         for place in _responsible(service.responsible, gazetteer, on):
             found[place.area.ars].append(service.key)
         if Responsible.DISTRICT in service.responsible and service.key.removeprefix(LEIKA_PREFIX)[:5] in _THEIR_OWN:
             for place in _of_special_status(gazetteer, on):
                 found[place.area.ars].append(service.key)
+                assumed[place.area.ars].add(service.key)
     places = {place.area.ars: place for place in gazetteer}
-    return [Authority(place=places[ars], services=tuple(sorted(found[ars]))) for ars in sorted(found)]
+    return [
+        Authority(place=places[ars], services=tuple(sorted(found[ars])), assumed=frozenset(assumed[ars]))
+        for ars in sorted(found)
+    ]
 
 
 def _responsible(kinds: Sequence[Responsible], gazetteer: Gazetteer, on: date) -> Iterator[Place]:
@@ -193,11 +202,19 @@ def _lacking(table: Iterable[Rule], planned: Sequence[Authority], destinations: 
         ruled[rule.area.ars].update(rule.services)
     for each in planned:
         ars = each.place.area.ars
-        services = tuple(service for service in each.services if service not in ruled[ars])
-        if services:
-            yield Rule(
-                id=f"demo-{ars}", area=each.place.area, services=services, destination=destinations[ars], note=_WHY
-            )
+        for suffix, wanted, note in (
+            ("", frozenset(each.services) - each.assumed, _WHY),
+            ("-annahme", each.assumed, _ASSUMED),
+        ):
+            services = tuple(service for service in each.services if service in wanted and service not in ruled[ars])
+            if services:
+                yield Rule(
+                    id=f"demo-{ars}{suffix}",
+                    area=each.place.area,
+                    services=services,
+                    destination=destinations[ars],
+                    note=note,
+                )
 
 
 __all__ = ["Authority", "authorities", "settle"]

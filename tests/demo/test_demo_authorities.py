@@ -80,6 +80,20 @@ def test_the_law_says_whose_a_service_is(settled):
     assert responsible(hub, "064390015015", state.key).tenant == "06"
 
 
+def test_what_no_source_says_is_marked_as_assumed(settled):
+    stage, _ = settled
+    hub = stage.hub
+    assumed = [each for each in hub.table() if "Annahme" in each.note]
+    assert {hub.gazetteer.find(each.area.ars).name.partition(",")[0] for each in assumed} == SPECIAL_STATUS
+    assert all(each.id.endswith("-annahme") and "HGO § 4a" in each.note for each in assumed)
+    # Building and monuments alone; what is certain of these towns stands in a rule of its own.
+    assert {service.rpartition(":")[2][:5] for each in assumed for service in each.services} == {"99012", "99033"}
+    for each in assumed:
+        (certain,) = [one for one in hub.table() if one.id == each.id.removesuffix("-annahme")]
+        assert "Annahme" not in certain.note
+        assert not set(certain.services) & set(each.services)
+
+
 def test_an_authority_takes_the_schema_that_was_made_for_a_service(settled):
     stage, _ = settled
     hub = stage.hub
