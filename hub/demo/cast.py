@@ -33,7 +33,7 @@ _VALID_DAYS = 730
 _RESERVED = UUID("7e57c11e-27f4-4b0a-9c35-d2a1b7e06414")
 #: The stem of the files with the keys that the invented authorities share.
 SHARED_KEYS = "authorities"
-_FORM_FOR_EVERYTHING = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.0/antrag.schema.json"
+_FORM_FOR_EVERYTHING = "https://schema.rathaus-hub.example/fim-formloser-antrag/1.2/antrag.schema.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

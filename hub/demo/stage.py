@@ -70,7 +70,7 @@ class Example:
 EXAMPLES = (
     Example(
         title="Bauantrag in Taunusstein (XML, mit PDF) / building application in Taunusstein (XML, with PDF)",
-        file="bauantrag/1.0/examples/good-einfamilienhaus.xml",
+        file="bauantrag/1.2/examples/good-einfamilienhaus.xml",
         media_type=MediaType.XML,
         service="urn:de:fim:leika:leistung:99012008001000",
         ars="064390015015",
@@ -78,7 +78,7 @@ EXAMPLES = (
     ),
     Example(
         title="Wohnsitz-Anmeldung in Wiesbaden (JSON, mit PDF) / registering a residence in Wiesbaden (JSON, with PDF)",
-        file="fim-wohnsitz/1.0/examples/good-umzug.json",
+        file="fim-wohnsitz/1.2/examples/good-umzug.json",
         media_type=MediaType.JSON,
         service="urn:de:fim:leika:leistung:99115005104000",
         ars="064140000000",
@@ -86,7 +86,7 @@ EXAMPLES = (
     ),
     Example(
         title="Ein fehlerhafter Bauantrag / a broken building application",
-        file="bauantrag/1.0/examples/bad-ohne-flurstueck.xml.element-missing.xml",
+        file="bauantrag/1.2/examples/bad-ohne-flurstueck.xml.element-missing.xml",
         media_type=MediaType.XML,
         service="urn:de:fim:leika:leistung:99012008001000",
         ars="064390015015",
@@ -415,7 +415,7 @@ def _say_what_next(settings: Settings, specialist_url: str) -> None:
             "Zuständigkeit / responsibility",
             f".venv/bin/hub route explain --service urn:de:fim:leika:leistung:99012008001000 --ars 064390001001{data}",
         ),
-        ("Prüfen / validate", f".venv/bin/hub validate schemas/bauantrag/1.0/examples/good-einfamilienhaus.xml{data}"),
+        ("Prüfen / validate", f".venv/bin/hub validate schemas/bauantrag/1.2/examples/good-einfamilienhaus.xml{data}"),
         ("Protokolle prüfen / verify logs", f".venv/bin/hub log verify{data}"),
         ("Zugangsdaten / credentials", str(settings.data / "demo.json")),
         ("  eigener Client / a client of your own", "reserved_for_tests"),

@@ -289,8 +289,8 @@ def test_no_pattern_is_shown_to_people_where_a_request_may_break_it():
 def test_the_plain_doors_examples_are_documents_that_ship():
     body = whole(CONTRACT["paths"]["/hub/v1/applications"]["post"]["requestBody"])["content"]
     dog = body["application/json"]["examples"]["hundesteuer"]["value"]
-    assert dog == json.loads((SHIPPED / "fim-hundesteuer/1.0/examples/good-ein-hund.json").read_bytes())
-    house = (SHIPPED / "bauantrag/1.0/examples/good-einfamilienhaus.xml").read_text(encoding="utf-8")
+    assert dog == json.loads((SHIPPED / "fim-hundesteuer/1.2/examples/good-ein-hund.json").read_bytes())
+    house = (SHIPPED / "bauantrag/1.2/examples/good-einfamilienhaus.xml").read_text(encoding="utf-8")
     assert body["application/xml"]["examples"]["bauantrag"]["value"] == house
     assert body["multipart/form-data"]["examples"]["bauantrag"]["value"]["data"] == house
 
