@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from hub import portal
-from hub.errors import ConfigurationError
-from hub.forms.form_file import EasyText
-from hub.portal.texts import PortalTexts, shipped_texts
+from hub.errors import ConfigurationError, Text
+from hub.forms.form_file import EasyText, FormStep
+from hub.forms.outline import Field, FieldKind
+from hub.forms.page import draw, page_of
+from hub.portal.texts import LANGUAGES, PortalTexts, shipped_texts
 
 FOLDER = Path(portal.__file__).parent
 TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))
@@ -86,6 +88,16 @@ def test_what_is_easy_is_short_and_says_one_thing_at_a_time():
             for sentence in re.split(r"[.?!:](?:\s|$)|\n\n", re.sub(r"\{\w+\}", "x", texts.say(key, "easy"))):
                 assert ";" not in sentence, key
                 assert len(sentence.split()) <= 15, (key, sentence)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_page_says_of_optional_fields_is_what_stands_at_them(language):
+    field = Field(name="a", kind=FieldKind.TEXT, title=Text("A", "A"))
+    step = FormStep(
+        id="s", title=Text("S", "S"), root=Field(name="", kind=FieldKind.GROUP, title=Text("", ""), members=(field,))
+    )
+    word = re.search(r"optional\">\(([^)]+)\)<", draw(page_of(step, {}), language))[1]
+    assert word in shipped_texts().say("form.required-unless", language)
 
 
 #: Rooms whose refusals people read as they are said there.
