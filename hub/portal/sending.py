@@ -451,7 +451,7 @@ class SendingPages:
             asked.form, content, MediaType(sent["mediaType"]), language=visit.language, attachments=sent["files"]
         )
         facts = (
-            (self._said(visit, "send.reference"), sent["submissionId"]),
+            (self._said(visit, "follow.id"), sent["submissionId"]),
             (self._said(visit, "send.received"), _moment(sent["acceptedAt"], visit.language)),
             (self._said(visit, "send.clock"), self._said(visit, f"send.clock-{sent.get('clock', 'not-known')}")),
             (self._said(visit, "send.office"), sent["destination"]),

@@ -87,6 +87,12 @@ def test_the_receipt_is_the_hubs_and_can_be_checked_by_anybody(way, dog):
     receipt = Receipt.verified(token.text, way.served.get("/hub/v1/jwks.json").json())
     assert str(receipt.submission_id) == submission
     assert "Wie es weitergeht" in page
+    # What somebody notes down here is called as the page calls it that asks for it.
+    asked = re.findall(
+        r'<label class="kern-label" for="[^"]+">(\w+)</label>', person.http.get(f"{way.base}/stand").text
+    )
+    noted = re.findall(r'<dt>(\w+)</dt><dd class="mono" id="follow-(?:reference|code)">', page)
+    assert asked == noted == ["Nummer", "Code"]
     summary = person.http.get(f"{way.base}/antrag/quittung.html", timeout=30)
     assert unicodedata.normalize("NFC", NAME) in summary.text
     assert submission in summary.text
