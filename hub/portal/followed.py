@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import islice
 from typing import Any, Self
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -18,15 +19,16 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import orjson
 
 from hub.client.cases import CaseReply, OwnCase, OwnCases
-from hub.client.contents import Opened
+from hub.client.contents import Attachment, Opened
 from hub.client.plain import Application, Progress
 from hub.crypto import claims_of, read_decryption_key
 from hub.errors import Conflict, NotFound, SealBroken, Text, Unavailable
 from hub.forms.form_file import EasyText
 from hub.model import MOST_FORWARDS, REPLY_KINDS_BY_NAME, CaseMessage, CaseMessageKind, State
+from hub.portal.enclosures import opened
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED
-from hub.portal.session import FormArea, FormSchema, Running
+from hub.portal.session import FormArea, FormSchema, KeptAttachment, Running
 from hub.portal.storage import FormKey, FormPurpose, Kept
 from hub.web.filenames import safe_name
 
@@ -284,9 +286,29 @@ class FollowedCases:
         """Tell the authority that the application is withdrawn; twice is the same."""
         self._send(followed, CaseMessageKind.WITHDRAWAL, UUID(followed.submission_id), text, once="withdrawal")
 
-    def answer(self, followed: FollowedCase, reply_id: UUID, text: str, *, once: str) -> None:
-        """Write back about a reply; ``once`` makes two presses of a button one answer."""
-        self._send(followed, CaseMessageKind.ANSWER, reply_id, text, once=once)
+    def answer(
+        self,
+        followed: FollowedCase,
+        reply_id: UUID,
+        text: str,
+        *,
+        once: str,
+        key: FormKey | None = None,
+        files: Sequence[KeptAttachment] = (),
+    ) -> None:
+        """Write back about a reply; ``once`` makes two presses of a button one answer. ``files`` lie under the case's key."""
+        attachments = [] if key is None else [self._attachment(key, each, once) for each in files]
+        self._send(followed, CaseMessageKind.ANSWER, reply_id, text, once=once, attachments=attachments)
+
+    def _attachment(self, key: FormKey, file: KeptAttachment, once: str) -> Attachment:
+        read = partial(self._portal.storage.attachment, key, file.id)
+        return Attachment(
+            open=lambda: opened(read()),
+            filename=file.name,
+            media_type=file.media_type,
+            # The same file of the same answer is the same attachment, however often it came in.
+            attachment_id=uuid5(NAMESPACE_URL, f"{once} {file.name} {file.sha512}"),
+        )
 
     def corrected(self, followed: FollowedCase, now: datetime) -> Running:
         """Return a form with the answers that were sent, to be sent anew in the same case."""
@@ -315,7 +337,16 @@ class FollowedCases:
         except (Unavailable, NotFound):
             return {}
 
-    def _send(self, followed: FollowedCase, kind: CaseMessageKind, about: UUID, text: str, *, once: str) -> None:
+    def _send(
+        self,
+        followed: FollowedCase,
+        kind: CaseMessageKind,
+        about: UUID,
+        text: str,
+        *,
+        once: str,
+        attachments: Sequence[Attachment] = (),
+    ) -> None:
         message = CaseMessage(kind=kind, about=about, text=text)
         # The same words about the same thing are the same message, however often a button was pressed.
         name = f"{followed.case_id} {kind.value} {about} {once}"
@@ -326,6 +357,7 @@ class FollowedCases:
                 service=followed.service,
                 ars=followed.place.ars,
                 idempotency_key=str(uuid5(NAMESPACE_URL, name)),
+                attachments=list(attachments),
             )
         )
 

@@ -19,7 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from hub.errors import NotFound, TooLarge
+from hub.errors import NotFound, Text, TooLarge
+from hub.forms.page import ACCEPTED
+from hub.portal.answering import MOST_FILES, AnswerBody
 from hub.portal.codes import Guesses, TypedKey, grouped, read_typed
 from hub.portal.followed import FollowedCase, FollowedCases, KeptFile, of_sent
 from hub.portal.frame import Portal
@@ -102,8 +104,13 @@ class _StatusPages:
         return await self._with_case(request, dict(await self._portal.fields(request)), self._file)
 
     async def answer(self, request: Request) -> Response:
-        """Write back to the authority."""
-        return await self._with_case(request, dict(await self._portal.fields(request)), self._answered)
+        """Write back to the authority, with files where it asked for some."""
+        body = AnswerBody(self._portal, request)
+        try:
+            fields = await body.read()
+            return await self._with_case(request, fields, partial(self._answered, body=body))
+        finally:
+            await body.forget()
 
     async def withdraw(self, request: Request) -> Response:
         """Ask whether the application shall be withdrawn, and do it."""
@@ -165,20 +172,32 @@ class _StatusPages:
         return self._message(request, key, followed, reply_id)
 
     def _message(
-        self, request: Request, key: FormKey, followed: FollowedCase, reply_id: UUID, *, fault: str = "", text: str = ""
+        self,
+        request: Request,
+        key: FormKey,
+        followed: FollowedCase,
+        reply_id: UUID,
+        *,
+        fault: Text | None = None,
+        file_fault: Text | None = None,
+        text: str = "",
     ) -> Response:
         return self._portal.page(
             request,
             "nachricht.html",
-            status=_UNPROCESSABLE if fault else 200,
+            status=200 if fault is file_fault is None else _UNPROCESSABLE,
             key=key.text(),
             case=followed,
             reply=followed.replies[str(reply_id)],
             reply_id=str(reply_id),
             once=str(uuid4()),
             fault=fault,
+            file_fault=file_fault,
             text=text,
             longest=_LONGEST_ANSWER,
+            most_files=MOST_FILES,
+            most_megabytes=self._portal.settings.limits.attachment_bytes // 1024**2,
+            accepted=ACCEPTED,
         )
 
     async def _file(
@@ -193,16 +212,20 @@ class _StatusPages:
         return StreamingResponse(chunks, headers=_headers(file), media_type=_media_type(file))
 
     async def _answered(
-        self, request: Request, fields: Mapping[str, str], key: FormKey, followed: FollowedCase
+        self, request: Request, fields: Mapping[str, str], key: FormKey, followed: FollowedCase, *, body: AnswerBody
     ) -> Response:
         reply_id, text = _uuid(fields.get("reply", "")), fields.get("text", "").strip()
         if str(reply_id) not in followed.replies:
             raise NotFound(self._portal.texts.text("follow.no-reply"))
         if not text or len(text) > _LONGEST_ANSWER:
             fault = "follow.answer.empty" if not text else "follow.answer.long"
-            return self._message(request, key, followed, reply_id, fault=fault, text=text)
+            told = self._portal.texts.text(fault, longest=_LONGEST_ANSWER)
+            return self._message(request, key, followed, reply_id, fault=told, text=text)
+        if body.fault is not None:
+            return self._message(request, key, followed, reply_id, file_fault=body.fault, text=text)
         once = fields.get("once", "")[:40]
-        await self._portal.work(self._cases.answer, followed, reply_id, text, once=once)
+        files = partial(self._cases.answer, followed, reply_id, text, once=once)
+        await self._portal.work(files, key=key, files=body.files)
         return await self._standing(request, fields, key, followed, note="follow.note.answered")
 
     async def _withdrawn(

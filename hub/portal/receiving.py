@@ -128,7 +128,7 @@ class _Receiving:
         self._text_bytes = 0
 
     async def read(self, request: Request) -> ReceivedPage:
-        stream = _bounded(request.stream(), _FILES_AT_ONCE * self._limits.attachment_bytes + _TEXT_BYTES)
+        stream = bounded(request.stream(), _FILES_AT_ONCE * self._limits.attachment_bytes + _TEXT_BYTES)
         judged = False
         async for part in parts(stream, request.headers["content-type"], cap=_MOST_PARTS):
             if not judged:
@@ -143,16 +143,11 @@ class _Receiving:
         return ReceivedPage(pairs=tuple(self._pairs), files=tuple(self.files), faults=self._faults)
 
     async def _text(self, part: Part) -> str:
-        content = bytearray()
-        async for chunk in part.chunks():
-            content += chunk
-            self._text_bytes += len(chunk)
-            if self._text_bytes > _TEXT_BYTES or len(content) > 4 * LONGEST_VALUE:
-                raise TooLarge(_TOO_MUCH)
-        try:
-            return content.decode()
-        except UnicodeDecodeError as error:
-            raise Malformed(_NO_TEXT) from error
+        text, size = await text_of(part)
+        self._text_bytes += size
+        if self._text_bytes > _TEXT_BYTES:
+            raise TooLarge(_TOO_MUCH)
+        return text
 
     async def _file(self, part: Part) -> None:
         """Store one file, or keep what is wrong with it for its question."""
@@ -161,7 +156,8 @@ class _Receiving:
         try:
             if len(here) >= self._limits.attachments:
                 raise too_many(self._limits.attachments)
-            inspection = Inspection(self._counted(_pulled(part)), limit=self._limits.attachment_bytes)
+            counted_here = counted(pulled(part), self._visit.portal, self._visit.request)
+            inspection = Inspection(counted_here, limit=self._limits.attachment_bytes)
             identifier = await anyio.to_thread.run_sync(
                 self._attached, inspection, limiter=self._visit.portal.receiving
             )
@@ -194,17 +190,6 @@ class _Receiving:
         identifier: str = portal.storage.attach(self._visit.session.key, inspection, limit=limit, now=portal.clock())
         return identifier
 
-    def _counted(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """Count what comes in against its address's share, a piece before it is stored."""
-        size = 0
-        for chunk in chunks:
-            size += len(chunk)
-            if size >= PART_SIZE:
-                self._visit.portal.require_share(self._visit.request, size)
-                size = 0
-            yield chunk
-        self._visit.portal.require_share(self._visit.request, size)
-
     def _question(self, name: str) -> str:
         """Return the place whose question a file answers; empty for the one that answers none."""
         if self._step is None:
@@ -217,7 +202,32 @@ class _Receiving:
         return name
 
 
-def _pulled(part: Part) -> Iterator[bytes]:
+def counted(chunks: Iterator[bytes], portal: Portal, request: Request) -> Iterator[bytes]:
+    """Count what comes in against its address's share, a piece before it is stored; ``TooMany`` beyond that."""
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size >= PART_SIZE:
+            portal.require_share(request, size)
+            size = 0
+        yield chunk
+    portal.require_share(request, size)
+
+
+async def text_of(part: Part) -> tuple[str, int]:
+    """Return the text of a part, and its bytes; raise ``TooLarge`` where no field takes as much, ``Malformed`` for no text."""
+    content = bytearray()
+    async for chunk in part.chunks():
+        content += chunk
+        if len(content) > 4 * LONGEST_VALUE:
+            raise TooLarge(_TOO_MUCH)
+    try:
+        return content.decode(), len(content)
+    except UnicodeDecodeError as error:
+        raise Malformed(_NO_TEXT) from error
+
+
+def pulled(part: Part) -> Iterator[bytes]:
     """Yield the chunks of a part in a thread, while the loop reads them."""
     chunks = part.chunks()
 
@@ -228,7 +238,8 @@ def _pulled(part: Part) -> Iterator[bytes]:
         yield chunk
 
 
-async def _bounded(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+async def bounded(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """Yield what comes in; raise ``TooLarge`` beyond ``limit`` bytes."""
     size = 0
     async for chunk in stream:
         size += len(chunk)

@@ -8,15 +8,18 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+import requests
 from ai_room import STEP, SYSTEM, publish
 from people import answered, begun, key_on, sent_by, write_reply
 from sealed_door import JOSE, Door, post, put
+from sqlalchemy import func, select
 from stage import BAUEN, CANARY, WIESBADEN
 
 from hub.client.fit_connect import Named, signed_answer
 from hub.crypto import read_signing_key
 from hub.model import EventKind, Subject
 from hub.portal import following
+from hub.portal.database import attachments
 from hub.portal.followed import shown
 
 EVIL = '<script>alert("x")</script>'
@@ -264,6 +267,39 @@ def test_a_message_is_answered_once_however_often_the_button_is_pressed(followed
         assert "Ihre Antwort ist abgeschickt" in visitor.post("/stand/antwort", **given, text="Hier ist er.").text
     sent = followed.door.client("sender").get(f"/hub/v1/cases/{followed.case_id}").json["submissions"]
     assert [each["inCase"] for each in sent if each["inCase"]] == [{"kind": "answer", "about": reply}]
+
+
+def test_what_the_authority_asked_for_goes_with_the_answer_and_stays_nowhere_here(followed):
+    visitor = followed.site.visitor()
+    key = key_on(followed.status(visitor).text)
+    reply = followed.reply()
+    asked = visitor.post("/stand/nachricht", csrf="", key=key, reply=reply).text
+    assert 'name="datei" type="file" multiple' in asked
+    pdf, page = b"%PDF-1.4 " + CANARY.encode(), f"{visitor.base}/stand/antwort"
+
+    def kept() -> int:
+        with followed.storage.database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(attachments)).scalar_one()
+
+    before = kept()
+
+    def answer(*files: tuple[str, bytes], **more: str) -> requests.Response:
+        texts = {"csrf": "", "key": key, "reply": reply, "once": "with-files", "text": "Hier ist er.", **more}
+        parts = [*((name, (None, value)) for name, value in texts.items()), *(("datei", each) for each in files)]
+        return visitor.http.post(page, files=parts, timeout=30)
+
+    refused = answer(("pass.pdf", pdf), ("virus.exe", b"MZ\x90"))
+    assert (refused.status_code, "nehmen Sie PDF, JPEG oder PNG" in refused.text) == (422, True)
+    assert ">Hier ist er.</textarea>" in refused.text, "what was typed stays"
+    assert answer(*[(f"{number}.pdf", pdf) for number in range(6)]).status_code == 422
+    assert answer(("pass.pdf", pdf), key="x" * 66).status_code == 400
+    for _ in range(2):
+        assert "Ihre Antwort ist abgeschickt" in answer(("../Impfpass Bello.pdf", pdf), ("", b"")).text
+    sent = followed.door.client("sender").get(f"/hub/v1/cases/{followed.case_id}").json["submissions"]
+    (written,) = [each["submissionId"] for each in sent if each["inCase"]]
+    message = followed.site.hub.hub.store.submissions.message(UUID(written))
+    assert len(message.contents.attachments) == 1
+    assert kept() == before
 
 
 def test_a_correction_begins_with_the_answers_that_were_sent(followed):
