@@ -28,6 +28,8 @@ _fixed = lru_cache(maxsize=16_384)(escape)
 #: Fields in which nothing stands, drawn: by field, place, whether it is required, and language.
 _UNANSWERED: dict[tuple[int, str, bool, str], tuple[Field, str]] = {}
 _MOST_UNANSWERED = 16_384
+#: The questions of forks, by fork.
+_QUESTIONS: dict[int, tuple[Variants, Field]] = {}
 #: What browsers offer where a file is asked for, and the button that takes a file away; its value is the place.
 ACCEPTED, DETACH = ".pdf,.jpg,.jpeg,.png", "detach"
 
@@ -109,11 +111,8 @@ class _Shown:
                 yield self._fork(fork, given, at, needed=needed)
 
     def _fork(self, fork: Variants, given: Mapping[str, Any], at: str, *, needed: bool) -> PageItem:
-        choices = tuple(Choice(value=number, label=label) for number, label in enumerate(fork.labels))
-        title = Text("Was trifft zu?", "Which applies?")
-        field = Field(name=fork.key, kind=FieldKind.CHOICE, title=title, choices=choices, widget="radio")
         place = f"{at}/{fork.key}"
-        return PageItem(field, place, fork.chosen(given), fork.required and needed, self._error(place))
+        return PageItem(_question_of(fork), place, fork.chosen(given), fork.required and needed, self._error(place))
 
     def _item(self, field: Field, value: Any, at: str, indices: tuple[int, ...], *, required: bool) -> PageItem:
         error = self._error(at)
@@ -143,6 +142,21 @@ class _Shown:
         if error is not None:
             self.found.append((at, error))
         return error
+
+
+def _question_of(fork: Variants) -> Field:
+    """Return what asks which variant applies: for each fork one, however often its page is drawn."""
+    kept = _QUESTIONS.get(id(fork))
+    # A number that names an object names another one when that has gone.
+    if kept is not None and kept[0] is fork:
+        return kept[1]
+    choices = tuple(Choice(value=number, label=label) for number, label in enumerate(fork.labels))
+    title = Text("Was trifft zu?", "Which applies?")
+    made = Field(name=fork.key, kind=FieldKind.CHOICE, title=title, choices=choices, widget="radio")
+    if len(_QUESTIONS) >= _MOST_UNANSWERED:
+        _QUESTIONS.clear()
+    _QUESTIONS[id(fork)] = fork, made
+    return made
 
 
 def _with_items(field: Field, answers: Mapping[str, Any]) -> Field:

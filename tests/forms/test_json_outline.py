@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 import pytest
 from shared_data import SHARED, needs_shared_data
 from stage import SCHEMAS
 
-from hub.errors import ConfigurationError
+from hub.errors import ConfigurationError, Text
+from hub.forms.form_file import FormStep
 from hub.forms.json_outline import outline_of_json_schema
-from hub.forms.outline import DEEPEST, MOST_FIELDS, FieldKind
+from hub.forms.outline import DEEPEST, MOST_FIELDS, Field, FieldKind
+from hub.forms.page import draw, page_of
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 TEXT = {"type": "string"}
@@ -137,6 +140,18 @@ def test_the_person_chooses_between_variants_that_nothing_tells_apart():
     assert names(before, {fork.key: 1}) == ["staat"]
     assert required(before, {fork.key: 0}) == {"anschrift", "auszug"}
     assert names(before, {"staat": "FRA"}) == ["staat"]
+
+
+def test_pages_that_are_drawn_again_and_again_leave_nothing_behind():
+    schema = json.loads((SCHEMAS / "fim-wohnsitz/1.2/anmeldung.schema.json").read_text("utf-8"))
+    step = FormStep(id="all", title=Text("Alles", "All"), root=outline_of_json_schema(schema).root)
+    draw(page_of(step, {}), "de")
+    gc.collect()
+    before = sum(isinstance(each, Field) for each in gc.get_objects())
+    for number in range(50):
+        assert f"Am Bach {number}" in draw(page_of(step, {"neueWohnung": {"strasse": f"Am Bach {number}"}}), "de")
+    gc.collect()
+    assert sum(isinstance(each, Field) for each in gc.get_objects()) == before
 
 
 def test_a_member_with_one_value_in_each_variant_tells_them_apart():
