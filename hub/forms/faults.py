@@ -271,11 +271,11 @@ def _of_type(field: Field, _: str) -> Text:
 
 
 def _limit(german: str, english: str, easy: str) -> Callable[[Field, str], Text]:
-    def told(_: Field, expected: str) -> Text:
+    def filled(_: Field, expected: str) -> Text:
         de, en, simply = (each.format(expected or "…") for each in (german, english, easy))
         return EasyText(de, en, easy=simply)
 
-    return told
+    return filled
 
 
 _WORDS: Mapping[str, Text | Callable[[Field, str], Text]] = {

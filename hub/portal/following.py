@@ -219,8 +219,8 @@ class _StatusPages:
             raise NotFound(self._portal.texts.text("follow.no-reply"))
         if not text or len(text) > _LONGEST_ANSWER:
             fault = "follow.answer.empty" if not text else "follow.answer.long"
-            told = self._portal.texts.text(fault, longest=_LONGEST_ANSWER)
-            return self._message(request, key, followed, reply_id, fault=told, text=text)
+            wrong = self._portal.texts.text(fault, longest=_LONGEST_ANSWER)
+            return self._message(request, key, followed, reply_id, fault=wrong, text=text)
         if body.fault is not None:
             return self._message(request, key, followed, reply_id, file_fault=body.fault, text=text)
         once = fields.get("once", "")[:40]
