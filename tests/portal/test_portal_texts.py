@@ -87,6 +87,8 @@ def test_what_is_easy_is_short_and_says_one_thing_at_a_time():
             # As it is said: what is filled in by others is theirs.
             for sentence in re.split(r"[.?!:](?:\s|$)|\n\n", re.sub(r"\{\w+\}", "x", texts.say(key, "easy"))):
                 assert ";" not in sentence, key
+                # One word for one thing.
+                assert "ehörde" not in sentence, key
                 assert len(sentence.split()) <= 15, (key, sentence)
 
 
