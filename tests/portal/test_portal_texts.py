@@ -115,4 +115,6 @@ def test_what_is_refused_is_refused_in_leichte_sprache_too(file):
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "Text":
             (words, *_) = call.args
-            assert isinstance(words, ast.Constant) and _is_easy(str(words.value)), (file, call.lineno)  # noqa: PT018
+            # What is passed on was written elsewhere.
+            assert not isinstance(words, ast.JoinedStr), (file, call.lineno)
+            assert not isinstance(words, ast.Constant) or _is_easy(str(words.value)), (file, call.lineno)
