@@ -8,10 +8,12 @@ done again file by file, and who dies of one file alone leaves that one not judg
 from __future__ import annotations
 
 import gc
+import io
 import mmap
 import os
 import selectors
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -30,13 +32,15 @@ import orjson
 from hub.errors import ConfigurationError, HubError, Refused, Text
 from hub.model import MediaType
 from hub.observability import crashes
-from hub.validation.report import MIB, Limits
+from hub.validation.report import MIB, Limits, Report
 
 _SUFFIXES = (".xml", ".json")
 #: Files and bytes of one piece of work: small enough that workers end together, large enough that asking costs little.
 _PIECE_FILES, _PIECE_BYTES = 16, 4 * MIB
 #: Workers that died before they could begin, in a row, after which nobody is started any more.
 _MOST_FALSE_STARTS = 3
+#: Bytes of a file that is read at once.
+_SMALL = 256 * 1024
 #: Bytes of a mapped document that may be in memory at once, about.
 _WINDOW = 8 * MIB
 #: Different reports of valid documents that are kept to be shared.
@@ -193,8 +197,15 @@ def content_of(source: BinaryIO, limits: Limits | None = None) -> bytes:
 def content_in(name: bytes) -> bytes:
     """Read the document in a file as :func:`content_of` does; raise ``OSError`` where it cannot be read."""
     # A pipe or a device is nothing that ends.
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NONBLOCK), "rb") as source:
-        return content_of(source)
+    number = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(number, "rb", buffering=0) as source:
+        about = os.fstat(number)
+        if stat.S_ISREG(about.st_mode) and about.st_size <= _SMALL:
+            content = os.read(number, _SMALL + 1)
+            if len(content) <= _SMALL:
+                return content
+            source.seek(0)
+        return content_of(cast("BinaryIO", io.BufferedReader(source)))
 
 
 def media_type_of(content: bytes) -> MediaType:
@@ -224,6 +235,8 @@ class _Worker:
     piece: Sequence[int] = ()
     ready: bool = False
     said: bytearray = field(default_factory=bytearray)
+    #: Reports of valid documents by the numbers that it gives them: ten thousand are one.
+    told: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class _Crew:
@@ -239,8 +252,6 @@ class _Crew:
         self._workers: set[_Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._false_starts = 0
-        #: Reports of what is valid, by their JSON: they are alike, and ten thousand of one are one.
-        self._alike: dict[str, Mapping[str, Any]] = {}
 
     def work(self, most: int) -> Iterator[Judged]:
         turn = 0
@@ -292,22 +303,11 @@ class _Crew:
         worker.said.clear()
         if worker.ready:
             for number, found in zip(worker.piece, answer, strict=True):
-                self._found[number] = self._read(self._files[number], *found)
+                self._found[number] = _read(worker, self._files[number], found)
         elif answer:
             raise ConfigurationError(Text(**answer))
         worker.ready, self._false_starts = True, 0
         self._employ(worker)
-
-    def _read(
-        self, name: str, verdict: str, seconds: float, written: str | None, reason: Mapping[str, str] | None
-    ) -> Judged:
-        report: Mapping[str, Any] | None = None
-        if written is not None:
-            report = self._alike.get(written) or orjson.loads(written)
-            if verdict == FileVerdict.VALID and len(self._alike) < _MOST_ALIKE:
-                self._alike.setdefault(written, report)
-        said = None if reason is None else Text(**reason)
-        return Judged(file=name, verdict=FileVerdict(verdict), seconds=seconds, report=report, reason=said)
 
     def _employ(self, worker: _Worker) -> None:
         worker.piece = self._waiting.popleft() if self._waiting else ()
@@ -342,12 +342,21 @@ class _Crew:
         worker.process.wait()
 
 
+def _read(worker: _Worker, name: str, found: Sequence[Any]) -> Judged:
+    """Read what a worker says of a file, as :func:`_answer` gives it."""
+    verdict, seconds, report, number, reason = found
+    if number is not None:
+        report = worker.told.setdefault(number, report or {})
+    said = None if reason is None else Text(**reason)
+    return Judged(file=name, verdict=FileVerdict(verdict), seconds=seconds, report=report, reason=said)
+
+
 def _pieces(files: Sequence[str]) -> Iterator[tuple[int, ...]]:
     piece: list[int] = []
     size = 0
     for number, name in enumerate(files):
         with suppress(OSError, ValueError):
-            size += Path(name).stat().st_size
+            size += os.stat(name).st_size  # noqa: PTH116  # For many thousand names a path costs more than the look.
         piece.append(number)
         if len(piece) == _PIECE_FILES or size >= _PIECE_BYTES:
             yield tuple(piece)
@@ -398,8 +407,30 @@ def serve(make: Callable[[Mapping[str, Any]], Judge], given: BinaryIO, answers: 
         _say(answers, {"de": error.detail.de, "en": error.detail.en})
         return
     _say(answers, None)
+    told = _Told()
     for line in iter(given.readline, b""):
-        _say(answers, [_answer(judge, bytes.fromhex(name)) for name in orjson.loads(line)])
+        _say(answers, [_answer(judge, bytes.fromhex(name), told) for name in orjson.loads(line)])
+
+
+class _Told:
+    """The reports of valid documents that were told, by a number: most are alike, and are not told again."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self._last: tuple[Any, int] | None = None
+
+    def numbered(self, report: Any) -> tuple[Any, int | None]:
+        """Return a report as it is to be told, None if it was, and the number that it has, if it has one."""
+        if self._last is not None and self._last[0] is report:
+            return None, self._last[1]
+        written = orjson.dumps(report)
+        known = self._numbers.get(written)
+        number = len(self._numbers) if known is None else known
+        if number >= _MOST_ALIKE:
+            return orjson.Fragment(written), None
+        self._numbers[written] = number
+        self._last = (report, number)
+        return (orjson.Fragment(written) if known is None else None), number
 
 
 def _say(answers: BinaryIO, what: Any) -> None:
@@ -407,7 +438,7 @@ def _say(answers: BinaryIO, what: Any) -> None:
     answers.flush()
 
 
-def _answer(judge: Judge, name: bytes) -> tuple[str, float, str | None, Mapping[str, str] | None]:
+def _answer(judge: Judge, name: bytes, told: _Told) -> tuple[str, float, Any, int | None, Mapping[str, str] | None]:
     began = time.perf_counter()
     try:
         verdict, report, reason = judge(name)
@@ -416,8 +447,10 @@ def _answer(judge: Judge, name: bytes) -> tuple[str, float, str | None, Mapping[
     except Exception:  # noqa: BLE001  # one file that nobody foresaw must not cost the others their verdicts
         verdict, report, reason = FileVerdict.NOT_JUDGED, None, _BROKE_OFF
     said = None if reason is None else {"de": reason.de, "en": reason.en}
-    written = None if report is None else orjson.dumps(report).decode("utf-8")
-    return verdict, round(time.perf_counter() - began, 4), written, said
+    number: int | None = None
+    if verdict is FileVerdict.VALID:
+        report, number = told.numbered(report)
+    return verdict, round(time.perf_counter() - began, 4), report, number, said
 
 
 def judge_by_catalogue(question: Mapping[str, Any]) -> Judge:
@@ -426,14 +459,19 @@ def judge_by_catalogue(question: Mapping[str, Any]) -> Judge:
 
     catalog = SchemaCatalog.load(*map(Path, question["roots"]))
     on, schema = date.fromisoformat(question["on"]), question["schema"]
+    #: The last report, as it was written: of valid documents most are one.
+    last: tuple[Report | None, Any] = (None, None)
 
     def judge(name: bytes) -> tuple[FileVerdict, Any, Text | None]:
+        nonlocal last
         content = content_in(name)
         try:
             report = catalog.check(media_type=media_type_of(content), data=content, schema=schema, service=None, on=on)
         except HubError as error:
             return FileVerdict.REFUSED if isinstance(error, Refused) else FileVerdict.NOT_JUDGED, None, error.detail
-        return (FileVerdict.VALID if report.valid else FileVerdict.INVALID), report.as_json(), None
+        if last[0] is not report:
+            last = (report, report.as_json())
+        return (FileVerdict.VALID if report.valid else FileVerdict.INVALID), last[1], None
 
     return judge
 

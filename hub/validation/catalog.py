@@ -107,6 +107,8 @@ class SchemaCatalog:
         self.chosen: dict[_Asked, SchemaEntry] = {}
         self._compared: dict[tuple[str, str, str], tuple[Change, ...]] = {}
         self._comparing = Lock()
+        #: By schema, the report of what is in order but for codes of lists that are not known.
+        self._lacking: dict[str, Report] = {}
         #: By schema, what its documents state of its version; looked up when two versions know one root.
         self._fixed: dict[str, Collection[tuple[str, str]]] = {}
         require_own_uris(entry.item for entry in self._entries)
@@ -353,10 +355,16 @@ class SchemaCatalog:
         if not entry.coded and b"listURI" not in document.data:
             return report
         typed = found.typed and (found.unjudged > 0 or CHOOSES_TYPE in document.data)
-        return self._with_codes(report, judge, document, typed=typed)
+        return self._with_codes(report, entry, judge, document, typed=typed)
 
     def _with_codes(
-        self, report: Report, judge: XsdSchema | Xsd11Schema, document: XmlDocument, *, typed: bool
+        self,
+        report: Report,
+        entry: SchemaEntry,
+        judge: XsdSchema | Xsd11Schema,
+        document: XmlDocument,
+        *,
+        typed: bool,
     ) -> Report:
         if document.tree is None and len(document.data) > CODED_BYTES:
             return replace(report, unchecked=(*report.unchecked, _CODES_NOT_CHECKED))
@@ -365,7 +373,12 @@ class SchemaCatalog:
         wrong, judged = self._code_lists.check(judge.codes(tree, typed=typed), words)
         if not judged:
             why = _LIST_MISSING if self._lacks_lists else _LISTS_NOT_KNOWN
-            report = replace(report, unchecked=(*report.unchecked, why))
+            if report is entry.clean:
+                # The commonest report of all where a list lacks: made once.
+                report = self._lacking.get(entry.uri) or replace(report, unchecked=(why,))
+                self._lacking[entry.uri] = report
+            else:
+                report = replace(report, unchecked=(*report.unchecked, why))
         if not wrong:
             return report
         return replace(report, namespaces=words.namespaces).extended(wrong, cap=self._limits.violations)

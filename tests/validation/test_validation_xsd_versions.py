@@ -8,12 +8,16 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
+from lxml import etree
 
 from hub.errors import ConfigurationError
 from hub.model.submission import MediaType
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.importing import import_standard
 from hub.validation.manifest import Kind, read_manifest, write_manifest
+from hub.validation.xml.versions import unjudged_mark_of
+from hub.validation.xml.walk import PlaceWalk
+from hub.validation.xml.xsd import XsdSource, tables_of
 
 VC = 'xmlns:vc="http://www.w3.org/2007/XMLSchema-versioning"'
 STRING = '<xs:element name="{}" type="xs:string"/>'
@@ -298,6 +302,44 @@ def test_what_neither_engine_judges_is_refused_by_mark_and_place(tmp_path):
     with pytest.raises(ConfigurationError, match=r"m\.xsd uses inheritable \(XML Schema 1\.1\) in line 2"):
         bring(tmp_path, text)
     assert bring(tmp_path / "again", text.replace('"true"', '"false"')).kind is Kind.XSD11
+
+
+ALTERNATIVES = schema(
+    """<xs:element name="m" type="B"><xs:alternative test="{0}" type="N"/></xs:element>
+    <xs:complexType name="B"><xs:sequence><xs:element name="a" minOccurs="0"/></xs:sequence><xs:attribute name="k"/></xs:complexType>
+    <xs:complexType name="N"><xs:complexContent><xs:extension base="B"><xs:sequence>{1}</xs:sequence></xs:extension>
+    </xs:complexContent></xs:complexType>"""
+)
+LAX = '<xs:any processContents="lax" minOccurs="0" maxOccurs="9"/>'
+
+
+@pytest.mark.parametrize(
+    "test", ["a", "../@k", "string() = 'x'", ". = 'x'", "@k = a", "@*", "not(a)", "position() = 1"]
+)
+def test_an_alternative_whose_test_looks_at_more_than_attributes_is_refused_by_mark_and_place(test):
+    # The engine shows it the contents, which are to be empty to it (part 1, 3.12.4).
+    assert unjudged_mark_of(etree.fromstring(ALTERNATIVES.format(test, LAX))) == ("alternative test", 1)
+
+
+@pytest.mark.parametrize(
+    "test",
+    ["@k='a' and not(@n > 1.5)", "xs:integer(@k) mod 2 eq 1", "@k castable as xs:date", "contains(@k, 'a') or true()"],
+)
+def test_an_alternative_whose_test_looks_at_attributes_alone_is_judged(test):
+    assert unjudged_mark_of(etree.fromstring(ALTERNATIVES.format(test.replace(">", "&gt;"), LAX))) is None
+
+
+def test_what_only_some_alternatives_judge_does_not_count_as_judged():
+    def unjudged(content: str, text: str) -> int:
+        source = XsdSource(file="m.xsd", closure=("m.xsd",), read=lambda _: text.encode(), locations={})
+        walk = PlaceWalk(tables_of(["m.xsd"], source)["m.xsd"])
+        return walk(etree.fromstring(doc(content, "k='x'"))).unjudged
+
+    wild = ALTERNATIVES.format("@k", LAX)
+    assert unjudged("<a/>", wild) == 0
+    assert unjudged("<a/><other b='1'/>", wild) == 2
+    strict = ALTERNATIVES.format("@k", '<xs:element name="c" type="xs:string"/>')
+    assert unjudged("<a/><c/>", strict) == 0
 
 
 def test_a_type_that_neither_engine_knows_is_refused_by_mark_and_place(tmp_path):

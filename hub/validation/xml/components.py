@@ -8,7 +8,7 @@ types. The content of a type is told by names alone, which is enough because a n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -175,6 +175,41 @@ class Components(Declarations):
         return Declared(part.local_name(node), lambda: self._type_of_element(node, part), node.get("fixed"))
 
     def _type_of_element(self, node: Any, part: DeclaredPart) -> Simple | Complex:
+        alternatives = list(node.iterchildren(f"{XS}alternative"))
+        declared = self._declared_type(node, part)
+        if not alternatives:
+            return declared
+        key = (id(node), part.document.namespace)
+        if key not in self._types:
+            self._nodes.append(node)
+            self._types[key] = self._one_of([declared, *(self._declared_type(each, part) for each in alternatives)])
+        return self._types[key]
+
+    def _one_of(self, kinds: Sequence[Simple | Complex]) -> Simple | Complex:
+        """Return a type that says no more than any of some is sure to say: a document's attributes choose among them.
+
+        The type of a child that they give different types, or that one may let in by a wildcard, is left open.
+        """
+        complex_ones = [kind for kind in kinds if isinstance(kind, Complex)]
+        if not complex_ones:
+            return kinds[0]
+        treats = {kind.loose for kind in complex_ones}, {kind.attribute_wildcard for kind in complex_ones}
+        loose, wildcard = (next((each for each in (SKIP, LAX, "strict") if each in held), "") for held in treats)
+        made = Complex(open=any(kind.open for kind in complex_ones), loose=loose, attribute_wildcard=wildcard)
+        made.mixed, made.simple, made.base = complex_ones[0].mixed, complex_ones[0].simple, complex_ones[0].base
+        for kind in complex_ones:
+            made.lets_in = made.lets_in.joined(kind.lets_in)
+            made.attributes |= kind.attributes
+            for tag, child in kind.children.items():
+                if all(tag in other.children for other in complex_ones) or not loose:
+                    same = child.type() is made.children.get(tag, child).type()
+                    made.children[tag] = child if same else Declared(tag, lambda: self.anything)
+        if wildcard in (LAX, SKIP):
+            common = set.intersection(*(set(kind.attributes) for kind in complex_ones))
+            made.attributes = {name: use for name, use in made.attributes.items() if name in common}
+        return made
+
+    def _declared_type(self, node: Any, part: DeclaredPart) -> Simple | Complex:
         if (name := node.get("type")) is not None:
             return self._by_name(part.full_name(node, name), part)
         inline = next(node.iterchildren(f"{XS}simpleType", f"{XS}complexType"), None)

@@ -39,6 +39,15 @@ _WORDS = re.compile(
 )
 
 
+#: Tests of attributes alone: literals, attributes, operators, types after a cast, functions that are given something.
+_OF_ATTRIBUTES = re.compile(
+    r"""(?:\s++|"[^"]*+"|'[^']*+'|[0-9]++(?:\.[0-9]++)?+|@[\w.:-]++|[=<>!+,()-]
+    |(?:and|or|eq|ne|lt|le|gt|ge|div|idiv|mod)\b(?![\w.:(-])|(?:cast|castable)\s+as\s+[\w.:-]+\??
+    |(?:true|false)\(\s*\)|[A-Za-z][\w.:-]*+\(\s*(?!\s|\)))++""",
+    re.VERBOSE,
+)
+
+
 class Mark(NamedTuple):
     """What shows that a document is written in XML Schema 1.1: a name, and its line."""
 
@@ -60,10 +69,17 @@ def mark_of(schema: Any) -> Mark | None:
 
 
 def unjudged_mark_of(schema: Any) -> Mark | None:
-    """Return the first mark that neither engine judges: attributes that alternatives of elements below are to see."""
-    for node in schema.iter(f"{XSD}attribute"):
+    """Return the first mark that neither engine judges for sure.
+
+    Those are attributes that alternatives of elements below are to see, and tests of alternatives that look at more than the
+    attributes of their element: its contents are to be empty to them (part 1, 3.12.4), and are not to the engine.
+    """
+    for node in schema.iter(f"{XSD}attribute", f"{XSD}alternative"):
         if (node.get("inheritable") or "").strip() in ("true", "1"):
             return Mark("inheritable", node.sourceline or 0)
+        test = node.get("test")
+        if test is not None and _OF_ATTRIBUTES.fullmatch(test) is None:
+            return Mark("alternative test", node.sourceline or 0)
     return None
 
 
