@@ -236,7 +236,7 @@ class _Worker:
     ready: bool = False
     said: bytearray = field(default_factory=bytearray)
     #: Reports of valid documents by the numbers that it gives them: ten thousand are one.
-    told: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    reports: dict[int, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class _Crew:
@@ -346,7 +346,7 @@ def _read(worker: _Worker, name: str, found: Sequence[Any]) -> Judged:
     """Read what a worker says of a file, as :func:`_answer` gives it."""
     verdict, seconds, report, number, reason = found
     if number is not None:
-        report = worker.told.setdefault(number, report or {})
+        report = worker.reports.setdefault(number, report or {})
     said = None if reason is None else Text(**reason)
     return Judged(file=name, verdict=FileVerdict(verdict), seconds=seconds, report=report, reason=said)
 
@@ -407,12 +407,12 @@ def serve(make: Callable[[Mapping[str, Any]], Judge], given: BinaryIO, answers: 
         _say(answers, {"de": error.detail.de, "en": error.detail.en})
         return
     _say(answers, None)
-    told = _Told()
+    reports = _Reports()
     for line in iter(given.readline, b""):
-        _say(answers, [_answer(judge, bytes.fromhex(name), told) for name in orjson.loads(line)])
+        _say(answers, [_answer(judge, bytes.fromhex(name), reports) for name in orjson.loads(line)])
 
 
-class _Told:
+class _Reports:
     """The reports of valid documents that were told, by a number: most are alike, and are not told again."""
 
     def __init__(self) -> None:
@@ -438,7 +438,9 @@ def _say(answers: BinaryIO, what: Any) -> None:
     answers.flush()
 
 
-def _answer(judge: Judge, name: bytes, told: _Told) -> tuple[str, float, Any, int | None, Mapping[str, str] | None]:
+def _answer(
+    judge: Judge, name: bytes, reports: _Reports
+) -> tuple[str, float, Any, int | None, Mapping[str, str] | None]:
     began = time.perf_counter()
     try:
         verdict, report, reason = judge(name)
@@ -449,7 +451,7 @@ def _answer(judge: Judge, name: bytes, told: _Told) -> tuple[str, float, Any, in
     said = None if reason is None else {"de": reason.de, "en": reason.en}
     number: int | None = None
     if verdict is FileVerdict.VALID:
-        report, number = told.numbered(report)
+        report, number = reports.numbered(report)
     return verdict, round(time.perf_counter() - began, 4), report, number, said
 
 
