@@ -19,7 +19,6 @@ from hub.forms.fim_form import FimImport, import_xdatenfelder
 from hub.forms.xdatenfelder import is_xdatenfelder
 from hub.model import utc_now
 from hub.resources import shipped
-from hub.store import AuditEntry
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.editions import SchemaEntry, load_version
 from hub.validation.importing import import_standard
@@ -259,6 +258,9 @@ def _audited(data: Path) -> Iterator[Callable[[Manifest], None]]:
     if not settings.database_url and not (settings.data / "hub.sqlite").exists():
         yield lambda _: None
         return
+    # Most of these commands need no database, and loading what speaks to one costs more than they do.
+    from hub.store import AuditEntry
+
     with opened(data) as hub:
 
         def audit(manifest: Manifest) -> None:

@@ -48,6 +48,7 @@ def test_help_and_version_load_nothing_of_the_hub(arguments: list[str]):
 #: By what a process imports at its start: what it must leave alone until something asks for it.
 UNUSED = {
     "hub.cli.applications": {"connexion", "starlette", "uvicorn", "sqlalchemy", "xmlschema", "jinja2", "hub.app"},
+    "hub.cli.schemas": {"connexion", "starlette", "uvicorn", "sqlalchemy", "hub.app", "hub.store"},
     "hub.cli.connector": {
         "connexion",
         "starlette",
