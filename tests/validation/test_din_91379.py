@@ -7,7 +7,10 @@ import json
 import random
 import re
 import unicodedata
+from collections.abc import Iterator
 from datetime import date
+from pathlib import Path
+from typing import Any
 
 import pytest
 from shared_data import SHARED, needs_shared_data
@@ -129,3 +132,37 @@ def test_a_data_type_takes_what_the_standards_own_takes(data_type):
     parts = [*singles, *sequences, *(chr(point) for point in range(0x300, 0x330))]
     texts = ["".join(rolled.choices(parts, k=rolled.randint(2, 6))) for _ in range(2_000)]
     assert [text for text in texts if "\r" not in text and not agreed(text)] == []
+
+
+def texts_in(schema: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every place of a JSON Schema that says of itself that it is a text."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "string":
+            yield place, schema
+        for key, inner in schema.items():
+            yield from texts_in(inner, f"{place}/{key}")
+    elif isinstance(schema, list):
+        for number, inner in enumerate(schema):
+            yield from texts_in(inner, f"{place}/{number}")
+
+
+def newest_schemas() -> list[Path]:
+    found: dict[str, tuple[list[int], Path]] = {}
+    for path in SCHEMAS.glob("fim-*/*/*.schema.json"):
+        version = [int(part) for part in path.parent.name.split(".")]
+        found[path.parts[-3]] = max(found.get(path.parts[-3], ([], path)), (version, path))
+    return sorted(path for _, path in found.values())
+
+
+@pytest.mark.parametrize("path", newest_schemas(), ids=lambda path: path.parts[-3])
+def test_no_text_of_the_newest_schemas_takes_what_the_standard_does_not_know(path):
+    """Control characters, marks of direction, decomposed letters, blanks without width: refused at every place."""
+    bound = {"const", "enum", "format", "$ref"}
+    odd = ("a\u202eb", "a\u0002b", "u\u0308", "1\u200e", "\u200ba")
+    places = list(texts_in(json.loads(path.read_bytes())))
+    assert places
+    for place, text in places:
+        patterns = [re.compile(each["pattern"]) for each in (text, *text.get("allOf", ())) if "pattern" in each]
+        assert patterns or not bound.isdisjoint(text), place
+        for value in odd if patterns else ():
+            assert not all(pattern.search(value) for pattern in patterns), (place, value)
