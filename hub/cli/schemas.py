@@ -246,6 +246,8 @@ def import_(
         click.echo(f"{len(lists)} Codelisten / code lists, davon offen / of them open: {still_open}", err=True)
     if manifest.left_out:
         click.echo(f"{_LEFT_OUT}: {', '.join(manifest.left_out)}", err=True)
+    for remark in manifest.remarks:
+        click.echo(f"{remark.at}\n  {remark.text.de}\n  {remark.text.en}", err=True)
 
 
 @contextmanager

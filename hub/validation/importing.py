@@ -317,7 +317,7 @@ def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
         _say(declared.name)
         manifest = with_attachments(manifest, declared.read_bytes(), declared.name)
     texts = (ImportRemark(at=each["at"], text=Text(each["de"], each["en"])) for each in facts["remarks"])
-    manifest = replace(manifest, remarks=tuple(texts))
+    manifest = replace(manifest, remarks=(*manifest.remarks, *texts))
     folder = Path(question["scratch"]) / edition.standard / edition.version
     write_files(folder, files)
     _say(NAME)

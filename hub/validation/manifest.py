@@ -102,7 +102,7 @@ class ListItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImportRemark:
-    """Something that a file of another kind says at a place, and that the schema made of it does not."""
+    """Something that a package, or a file of another kind, says at a place, and that the schema made of it does not."""
 
     at: str
     text: Text

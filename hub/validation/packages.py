@@ -46,7 +46,7 @@ from hub.validation.closure import Library, LocationList
 from hub.validation.code_lists import CodeList, lists_among, read_code_list
 from hub.validation.json.documents import addresses, id_of, reached, runs_linearly
 from hub.validation.json.documents import compiled as compiled_json
-from hub.validation.manifest import NAME, Kind, ListItem, Manifest, SchemaItem, Status
+from hub.validation.manifest import NAME, ImportRemark, Kind, ListItem, Manifest, SchemaItem, Status
 from hub.validation.report import MIB
 from hub.validation.schematron.rules import BusinessRules, rule_files
 from hub.validation.xml.linear import is_judged_apart
@@ -57,8 +57,9 @@ from hub.validation.xml.versions import Mark, mark_of, might_mean_1_1, unjudged_
 from hub.validation.xml.xsd import XSD, XsdSource, compiled, tables_of
 from hub.validation.xml.xsd11 import compiled_xsd11
 
-#: What a standard is made of: schemas, rules with the parts and tables that they read, code lists.
-_SUFFIXES = frozenset({".xsd", ".json", ".sch", ".part", ".inc", ".xml", ".gc", ".rdf"})
+#: What a standard is made of: schemas, rules with the parts and tables that they read, code lists; and what is named to be
+#: no part of it.
+_SUFFIXES = frozenset({".xsd", ".json", ".sch", ".part", ".inc", ".xml", ".gc", ".rdf", ".xsl", ".xslt"})
 _FILES = 5_000
 _FILE_BYTES = 20 * MIB
 _TOTAL_BYTES = 200 * MIB
@@ -366,8 +367,27 @@ def _xsd_edition(package: Mapping[str, bytes], edition: Edition, outside: Locati
     )
     manifest = _manifest(edition, kind, items, hashes, uri=base)
     return replace(
-        manifest, locations=locations, identifiers=PLACES if tables else None, rules=tuple(rules)
+        manifest,
+        locations=locations,
+        identifiers=PLACES if tables else None,
+        rules=tuple(rules),
+        remarks=() if rules else tuple(map(_not_run, filter(_is_stylesheet, sorted(package)))),
     ).pinned(), files
+
+
+def _is_stylesheet(name: str) -> bool:
+    return name.lower().endswith((".xsl", ".xslt"))
+
+
+def _not_run(name: str) -> ImportRemark:
+    """Return that rules which a package holds as XSLT alone judge nothing here."""
+    return ImportRemark(
+        at=name,
+        text=Text(
+            "XSLT wird nicht ausgeführt. Sind das Geschäftsregeln, geben Sie ihre Quelle (Schematron) mit --rules an.",
+            "XSLT is not run. If these are business rules, give their source (Schematron) by --rules.",
+        ),
+    )
 
 
 def _own_rules(edition: Edition) -> Mapping[str, bytes]:

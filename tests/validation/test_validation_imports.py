@@ -149,6 +149,23 @@ def test_what_no_selected_schema_reaches_is_left_out(tmp_path):
     )
 
 
+def test_rules_that_a_package_holds_as_xslt_alone_are_named(tmp_path):
+    """As Factur-X is shipped by several libraries: compiled rules beside schemas."""
+    sheet = '<xsl:stylesheet version="2.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform"/>'
+    schema = '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="m"/></xs:schema>'
+    folder = tmp_path / "package"
+    folder.mkdir()
+    (folder / "m.xsd").write_text(schema)
+    (folder / "REGELN.xslt").write_text(sheet)
+    manifest = import_standard(folder, tmp_path / "schemas", standard="rechnung", version="1")
+    assert [(remark.at, "--rules" in remark.text.de) for remark in manifest.remarks] == [("REGELN.xslt", True)]
+    assert set(manifest.files) & {"REGELN.xslt"} == set()
+    rules = '<pattern><rule context="m"><assert test="1"/></rule></pattern>'
+    rules = f'<schema xmlns="http://purl.oclc.org/dsdl/schematron">{rules}</schema>'
+    (folder / "regeln.sch").write_text(rules)
+    assert import_standard(folder, tmp_path / "schemas", standard="rechnung", version="2").remarks == ()
+
+
 def test_a_version_of_an_earlier_release_whose_uri_is_none_is_found_by_both_names(tmp_path):
     bring(tmp_path, **{"klaver _1_0": MESSAGE})
     path = tmp_path / "schemas" / "test" / "1" / "catalog.yaml"
