@@ -4,12 +4,14 @@ Named here is what handlers need, here and in the rooms below: the request that 
 threads, answers.
 """
 
+import hub.api.framework  # noqa: F401  # before connexion, which all the others import
 from hub.api.contract import schema_violation, strict_json, violation
 from hub.api.guards import RequestLimits, arrival
 from hub.api.operations import (
     FRESH,
     Identify,
     area_of,
+    caller,
     caller_address,
     etag,
     ids,
@@ -33,6 +35,7 @@ __all__ = [
     "RequestLimits",
     "area_of",
     "arrival",
+    "caller",
     "caller_address",
     "etag",
     "ids",

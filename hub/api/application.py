@@ -6,7 +6,6 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from hub.api.deprecation import Deprecations
 from hub.api.guards import PREFIXES, Cap, Gate, RequestLimits, Surface
 from hub.api.operations import AnswerCheck, Handling, Identify, Layer, Make, RequestCheck, nowhere
 from hub.api.problems import ProblemNet
-from hub.api.reference import Reference
+from hub.api.reference import Reference, published
 from hub.api.uploads import TusHeaders
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
@@ -44,6 +43,9 @@ LIMITS = {"data": "data_part", "sealed": "sealed", "attachment": "attachment", "
 _METHODS = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
 #: Where any document may stand, so that a ``$ref`` in it is none of the contract's.
 _FREE_VALUES = frozenset({"example", "value", "default", "enum"})
+#: Members that say something to people alone, and those whose own members have names of somebody's choice.
+_WORDS = frozenset({"summary", "description", "example", "examples", "externalDocs", "tags"})
+_NAMED = frozenset({"properties", "schemas", "parameters", "responses", "headers", "securitySchemes", "scopes"})
 _FIRST_ERROR = 400
 #: Where nearly all requests go. No path outside fits one of these, so their order among the others means nothing but time.
 ASKED_MOST = ("/hub/v1/applications", "/v1/submissions", "/v2/submissions")
@@ -88,7 +90,9 @@ def build(
     logging.getLogger("python_multipart.multipart").setLevel(logging.ERROR)
     layers = _layers(
         contract,
-        partial(Reference, contract=contract, source=specification, base_url=base_url, production=production),
+        partial(
+            Reference, documents=published(contract, source=specification, base_url=base_url, production=production)
+        ),
         limits,
         partial(RequestCheck, limits=limits, admission=admission, identities=identities or {}),
         base_url=base_url,
@@ -260,13 +264,13 @@ def _pattern(path: str) -> re.Pattern[str]:
 
 
 def _without_error_bodies(contract: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the contract as connexion needs it: examples and the bodies of errors left out, the doors' paths first.
+    """Return the contract as connexion needs it: words for people and the bodies of errors left out, the doors' paths first.
 
-    Its router tries one path after the other, a microsecond each, and the sealed door stands near the contract's end.
-    Errors are written by ``hub.api.problems`` alone. Left in, their media type would make every answer ambiguous to
-    connexion, which lumps the media types of all statuses together.
+    connexion keeps it several times. Its router tries one path after the other, a microsecond each, and the sealed door stands
+    near the contract's end. Errors are written by ``hub.api.problems`` alone. Left in, their media type would make every answer
+    ambiguous to connexion, which lumps the media types of all statuses together.
     """
-    lean = deepcopy(dict(contract))
+    lean: dict[str, Any] = _without_words(contract)
     for _, _, operation in operations(lean):
         operation["responses"] = {
             status: _without_examples(contract, response, body=_is_success(status))
@@ -287,11 +291,27 @@ def _is_success(status: str) -> bool:
 def _without_examples(contract: Mapping[str, Any], given: Mapping[str, Any], *, body: bool) -> dict[str, Any]:
     """Return a request body or response with its media types' schemas alone, or, without ``body``, with none."""
     full = resolved(contract, given)
-    lean = {name: full[name] for name in ("description", "required") if name in full}
+    # A response has to have a description (OpenAPI 3.0.3, Response Object).
+    lean: dict[str, Any] = {"description": ""} | ({"required": full["required"]} if "required" in full else {})
     content = full.get("content", {})
     if body and content:
-        lean["content"] = {media_type: {"schema": entry.get("schema", {})} for media_type, entry in content.items()}
+        lean["content"] = {
+            media_type: {"schema": _without_words(entry.get("schema", {}))} for media_type, entry in content.items()
+        }
     return lean
+
+
+def _without_words(node: Any, *, named: bool = False) -> Any:
+    """Return a copy without what stands there for people; below ``named``, members bear names of somebody's choice."""
+    if isinstance(node, list):
+        return [_without_words(child) for child in node]
+    if not isinstance(node, Mapping):
+        return node
+    return {
+        name: _without_words(child, named=name in _NAMED and not named)
+        for name, child in node.items()
+        if named or name not in _WORDS
+    }
 
 
 def _without_redirects(router: Router) -> None:

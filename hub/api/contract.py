@@ -96,10 +96,18 @@ class ContractSchema:
     """A schema of the contract, ready to judge. Thread-safe."""
 
     def __init__(self, draft4: bytes) -> None:
-        self._document = orjson.loads(draft4)
+        self._draft4 = draft4
+        self._compiled()  # A bad one stops the start.
+
+    @cached_property
+    def _validator(self) -> jsonschema_rs.Draft4Validator:
+        """What judges, kept once it was asked: most processes are asked few of the contract's operations."""
+        return self._compiled()
+
+    def _compiled(self) -> jsonschema_rs.Draft4Validator:
         try:
-            self._validator = jsonschema_rs.Draft4Validator(
-                self._document,
+            return jsonschema_rs.Draft4Validator(
+                orjson.loads(self._draft4),
                 formats={"uuid": _is_uuid},
                 validate_formats=True,
                 retriever=_refuse_reference,
@@ -119,7 +127,7 @@ class ContractSchema:
 
     def _expected(self, error: jsonschema_rs.ValidationError) -> str | None:
         """Return what the schema asks for, as one line; it comes from the contract alone."""
-        holder = self._document
+        holder = orjson.loads(self._draft4)
         for step in error.schema_path[:-1]:
             holder = holder[step]
         if _rule(error) == "additionalProperties":

@@ -362,6 +362,12 @@ def visitor() -> Caller | None:
     return found
 
 
+def caller() -> Caller:
+    """Return who makes the request that is being handled: an operation that takes no strangers."""
+    found: Caller = context.context["token_info"]["caller"]
+    return found
+
+
 def moment_of(text: str, name: str = "at") -> datetime:
     """Read a moment with its offset (RFC 3339), the query parameter ``name``; raise ``Malformed``."""
     try:

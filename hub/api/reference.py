@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -49,50 +50,41 @@ _PAGE = """<!doctype html>
 
 @dataclass(frozen=True, slots=True)
 class _Document:
+    """What is answered at an address. Packed: few ask for it, and every process holds it."""
+
     media_type: str
-    body: bytes
+    packed: bytes
+
+    @classmethod
+    def of(cls, media_type: str, body: bytes) -> _Document:
+        return cls(media_type, zlib.compress(body))
+
+    @property
+    def body(self) -> bytes:
+        return zlib.decompress(self.packed)
 
 
 class Reference:
     """ASGI layer that answers for the addresses above from memory, and hands on everything else."""
 
-    def __init__(
-        self, app: ASGIApp, *, contract: Mapping[str, Any], source: Path, base_url: str, production: bool
-    ) -> None:
-        """Take the contract and the file that it was read from."""
+    def __init__(self, app: ASGIApp, *, documents: Mapping[str, _Document]) -> None:
+        """Take what is :func:`published`."""
         self._app = app
-        start = {
-            "url": "/openapi.json",
-            "dom_id": "#swagger-ui",
-            "deepLinking": True,
-            "validatorUrl": None,
-            "supportedSubmitMethods": [] if production else _METHODS,
-        }
-        page = _Document("text/html; charset=utf-8", _PAGE.encode())
-        as_json = orjson.dumps({**contract, "servers": [{"url": base_url}]})
-        # As it was written, with its comments; all JSON is YAML, too (YAML 1.2.2, section 1.3).
-        as_yaml = _with_address(source.read_text(encoding="utf-8"), base_url) or as_json
-        self._documents = {
-            "/openapi.json": _Document("application/json", as_json),
-            "/openapi.yaml": _Document("application/yaml", as_yaml),
-            DOCS: page,
-            f"{DOCS}/": page,
-            f"{DOCS}/look.css": _Document("text/css", Path(__file__).with_suffix(".css").read_bytes()),
-            f"{DOCS}/start.js": _Document("text/javascript", f"SwaggerUIBundle({json.dumps(start)});".encode()),
-        }
+        self._documents = documents
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102  # ASGI's own interface
         document = self._document(scope) if scope["type"] == "http" and scope["method"] in _READ else None
         if document is None:
             await self._app(scope, receive, send)
             return
+        body = document.body
         headers = [
             (b"content-type", document.media_type.encode()),
-            (b"content-length", str(len(document.body)).encode()),
+            (b"content-length", str(len(body)).encode()),
             _WHILE,
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": document.body})
+        await send({"type": "http.response.body", "body": body})
 
     def _document(self, scope: Scope) -> _Document | None:
         path: str = scope["path"]
@@ -103,10 +95,33 @@ class Reference:
         return found
 
 
+def published(contract: Mapping[str, Any], *, source: Path, base_url: str, production: bool) -> Mapping[str, _Document]:
+    """Return what is answered by address: the contract and the file that it was read from, and the page that shows it."""
+    start = {
+        "url": "/openapi.json",
+        "dom_id": "#swagger-ui",
+        "deepLinking": True,
+        "validatorUrl": None,
+        "supportedSubmitMethods": [] if production else _METHODS,
+    }
+    page = _Document.of("text/html; charset=utf-8", _PAGE.encode())
+    as_json = orjson.dumps({**contract, "servers": [{"url": base_url}]})
+    # As it was written, with its comments; all JSON is YAML, too (YAML 1.2.2, section 1.3).
+    as_yaml = _with_address(source.read_text(encoding="utf-8"), base_url) or as_json
+    return {
+        "/openapi.json": _Document.of("application/json", as_json),
+        "/openapi.yaml": _Document.of("application/yaml", as_yaml),
+        DOCS: page,
+        f"{DOCS}/": page,
+        f"{DOCS}/look.css": _Document.of("text/css", Path(__file__).with_suffix(".css").read_bytes()),
+        f"{DOCS}/start.js": _Document.of("text/javascript", f"SwaggerUIBundle({json.dumps(start)});".encode()),
+    }
+
+
 @cache
 def _file(name: str) -> _Document:
     """Return one of Swagger UI's own files; read when first asked for, for most processes never are."""
-    return _Document(_FILES[name], (Path(swagger_ui_bundle.swagger_ui_path) / name).read_bytes())
+    return _Document.of(_FILES[name], (Path(swagger_ui_bundle.swagger_ui_path) / name).read_bytes())
 
 
 def _with_address(text: str, base_url: str) -> bytes:

@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from connexion import context
 
 from hub import __version__, admin
-from hub.api import application
+from hub.api import application, caller
 from hub.api.administration.accounts import AccountAdmin
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
 from hub.api.administration.onboarding import OnboardingAdmin
@@ -43,12 +42,10 @@ from hub.app.wiring import Context, working
 from hub.config import Settings
 from hub.fit_connect.ai_steps import AiSteps
 from hub.fit_connect.forwarding import Forwarding
-from hub.forms.fim_form import import_packed
-from hub.identity import Caller
 from hub.observability.diagnosis import MARK
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
-from hub.validation.manifest import write_standing
+from hub.validation.manifest import Manifest, write_standing
 
 _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
@@ -132,9 +129,15 @@ def admin_desks(hub: Context) -> admin.Tools:
         passwords=settings.takes_passwords,
         adapters=hub.adapter_settings,
         trials=hub.trials,
-        arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs, convert=import_packed),
+        arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs, convert=_import_packed),
         set_standing=partial(write_standing, mine),
     )
+
+
+def _import_packed(*arguments: Any, **named: Any) -> Manifest | None:
+    from hub.forms.fim_form import import_packed  # With all that draws forms, which few hubs ever need.
+
+    return import_packed(*arguments, **named)
 
 
 def people_desk(hub: Context, oauth: OAuth) -> People:
@@ -159,7 +162,7 @@ def handlers(
         **_look_ups(hub, quota),
         **_public_pages(hub),
         **_operation(hub),
-        **fit_connect.handlers(hub, caller=_caller, quota=quota),
+        **fit_connect.handlers(hub, caller=caller, quota=quota),
         **_administration(hub, people),
     }
 
@@ -171,17 +174,17 @@ def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
         desk=hub.desk,
         endings=Endings(hub.catalogs),
         gazetteer=hub.gazetteer,
-        caller=_caller,
+        caller=caller,
         clock=hub.clock,
         base_url=hub.base_url,
         data_limit=application.RequestLimits().data_part,
         uploads=hub.uploads,
     )
-    uploads = ResumableUploads(hub.uploads, caller=_caller, base_url=hub.base_url)
-    own_cases = CaseReplies(hub.sender_cases, caller=_caller, clock=hub.clock)
-    ai_steps = CaseAiSteps(AiSteps(store=hub.store, register=hub.ai_register), caller=_caller, clock=hub.clock)
-    forwards = CaseForwards(Forwarding(hub), caller=_caller, clock=hub.clock)
-    proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=_caller)
+    uploads = ResumableUploads(hub.uploads, caller=caller, base_url=hub.base_url)
+    own_cases = CaseReplies(hub.sender_cases, caller=caller, clock=hub.clock)
+    ai_steps = CaseAiSteps(AiSteps(store=hub.store, register=hub.ai_register), caller=caller, clock=hub.clock)
+    forwards = CaseForwards(Forwarding(hub), caller=caller, clock=hub.clock)
+    proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=caller)
     return {
         **_named("applications", applications, "create", "list", "status", "receipt", "call_back"),
         "applications.create_parts": applications.create,
@@ -259,7 +262,7 @@ def _public_pages(hub: Context) -> dict[str, Callable[..., Any]]:
 
 def _operation(hub: Context) -> dict[str, Callable[..., Any]]:
     """Map the operationIds of who runs the hub: its health, its metrics, what could not be delivered."""
-    dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=_caller, clock=hub.clock)
+    dead_letters = DeadLetterDesk(dead_letters=hub.dead_letters, store=hub.store, caller=caller, clock=hub.clock)
     metrics = Metrics(meters=hub.meters, gauges=hub.gauges, allowed=hub.settings.metrics)
     return {
         **_named("dead_letters", dead_letters, "list", "redrive", "redrive_all"),
@@ -299,12 +302,6 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
 
 def _named(room: str, desk: object, *names: str) -> dict[str, Callable[..., Any]]:
     return {f"{room}.{name}": getattr(desk, name) for name in names}
-
-
-def _caller() -> Caller:
-    """Return who makes the request that is being handled."""
-    caller: Caller = context.context["token_info"]["caller"]
-    return caller
 
 
 def _lifespan(hub: Context, *, work: bool) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ times the document, and what it leaves behind stays with a process that reads it
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable
 from typing import Any
 
@@ -23,6 +24,8 @@ _COLLECTIONS: dict[type[Any], str] = {
 }
 #: Mappings and sequences within each other; the deepest file of the hub's own has some twenty.
 _DEEPEST = 100
+#: Characters of a value that may stand often: types, names, references.
+_WORD = 80
 
 
 def load_yaml(content: bytes | str) -> Any:
@@ -65,7 +68,7 @@ class _Reader:
             if event.anchor not in self._anchors:
                 raise _wrong(f"nothing is called {event.anchor!r} before", event)
             return self._anchors[event.anchor]
-        value = self._scalar(event)[1] if isinstance(event, yaml.ScalarEvent) else self._collection(event)
+        value = _kept_once(self._scalar(event)[1]) if isinstance(event, yaml.ScalarEvent) else self._collection(event)
         if event.anchor is not None:
             if event.anchor in self._anchors:
                 raise _wrong(f"two values are called {event.anchor!r}", event)
@@ -101,7 +104,8 @@ class _Reader:
             if (tag, event.value) in seen or key in values:
                 raise _wrong(f"the key {event.value!r} stands twice", event)
             seen.add((tag, event.value))
-            values[key] = self._value(self._loader.get_event())
+            # Names and short words stand hundreds of times in a contract: once in memory.
+            values[sys.intern(key) if type(key) is str else key] = self._value(self._loader.get_event())
         return values
 
     def _scalar(self, event: Any) -> tuple[str, Any]:
@@ -118,6 +122,10 @@ class _Reader:
             return tag, construct(self._loader, yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark))
         except (AttributeError, KeyError, ValueError) as error:  # What the library raises for a tag that does not fit.
             raise _wrong(f"the value is no {tag!r}", event) from error
+
+
+def _kept_once(value: Any) -> Any:
+    return sys.intern(value) if type(value) is str and len(value) <= _WORD else value
 
 
 def _no_constructor(tag: str, event: Any) -> ConstructorError:

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -33,9 +33,7 @@ from hub.errors import (
     handed_in,
 )
 from hub.validation.catalog import SchemaCatalog, require_own_uris
-from hub.validation.importing import compared, import_standard
 from hub.validation.manifest import NAME, Manifest, Status, read_manifest
-from hub.validation.packages import refuse_odd_names
 from hub.validation.report import MIB
 
 #: Bytes of all files that are handed in at once, and their number.
@@ -209,6 +207,8 @@ class Arrivals:
             if converted is not None:
                 _require_nothing_beside(wish)
                 return converted
+            from hub.validation.importing import import_standard  # Who only serves needs none of it.
+
             return import_standard(
                 source,
                 folder,
@@ -225,6 +225,8 @@ class Arrivals:
         known = [e for e in self._catalog().entries() if e.manifest.standard == manifest.standard]
         if not known:
             return {}
+        from hub.validation.importing import compared  # As above.
+
         before = known[0].manifest.version
         with handed_in():
             must, may = compared(known[0].folder, folder / manifest.standard / manifest.version)
@@ -299,11 +301,17 @@ def _packed(uploads: Sequence[Upload], path: Path) -> Path:
     if len(uploads) == 1 and uploads[0].name.lower().endswith(".zip"):
         path.write_bytes(uploads[0].content)
         return path
-    refuse_odd_names(each.name for each in uploads)
+    _refuse_odd_names(each.name for each in uploads)
     with zipfile.ZipFile(path, "w") as archive:
         for each in uploads:
             archive.writestr(each.name, each.content)
     return path
+
+
+def _refuse_odd_names(names: Iterable[str]) -> None:
+    from hub.validation.packages import refuse_odd_names  # As above.
+
+    refuse_odd_names(names)
 
 
 def _laid(uploads: Sequence[Upload], folder: Path) -> list[Path]:
@@ -317,7 +325,7 @@ def _laid(uploads: Sequence[Upload], folder: Path) -> list[Path]:
             field="rules",
         )
     names = [each.name.replace("\\", "/").rpartition("/")[2] for each in uploads]
-    refuse_odd_names(names)
+    _refuse_odd_names(names)
     paths = [folder / name for name in names]
     for path, each in zip(paths, uploads, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
