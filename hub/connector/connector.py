@@ -93,6 +93,7 @@ class Connector:
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
         self._complaints: dict[UUID, str] = {}
+        self._supervisor = Supervisor()
         self._journal = Journal(settings.journal)
         self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
         self._envelopes.sweep(self._journal.lying_here())
@@ -158,14 +159,14 @@ class Connector:
         """Start taking pushes, if the settings say so."""
         if self.settings.listen is None or self.settings.mode is Mode.COLLECT:
             return None
-        return Listener(self.settings.listen, self.take, self._now)
+        return Listener(self.settings.listen, self.take, self._now, supervisor=self._supervisor)
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set: look every ``poll_seconds``, and at once after a push; a walk that dies begins anew."""
-        said = self.say.services() if self.say is not None else []
+        said = self.say.services(self._supervisor) if self.say is not None else []
         services = [*said, *(each for each in (SpecialistSystem.of(self.settings, self._now), self.listen()) if each)]
         try:
-            Supervisor().attend("connector", self._walk, stop)
+            self._supervisor.attend("connector", self._walk, stop)
         finally:
             for service in services:
                 service.close()

@@ -30,6 +30,7 @@ from hub.connector.listener import QuietHandler, QuietServer
 from hub.connector.settings import LONGEST_SECRET, ConnectorSettings, HttpHandover, unusable
 from hub.errors import Malformed, Text, TooLarge
 from hub.files import vault
+from hub.supervision import Supervisor
 from hub.web.filenames import safe_name
 from hub.web.multipart import parts
 from hub.web.responses import POLICY
@@ -71,7 +72,7 @@ class SpecialistSystem:
         except OSError as exc:
             raise unusable("specialist", "lässt sich nicht öffnen", "cannot be opened") from exc
         self.port = self._server.port
-        self._server.begin()
+        self._server.begin("specialist-system", Supervisor())
 
     @classmethod
     def of(cls, settings: ConnectorSettings, now: Callable[[], datetime]) -> Self | None:

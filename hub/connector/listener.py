@@ -40,10 +40,11 @@ from hub.crypto import verify_callback
 from hub.errors import HubError, Malformed, NotFound, Text, TooLarge
 from hub.files import vault
 from hub.model.adapter import VERSIONS
+from hub.supervision import Loop, Supervisor
 from hub.web.responses import POLICY, SAFE, status_of
 
 D = TypeVar("D")
-_POLL = 0.05
+_POLL = 0.1
 _PIECE = 256 * 1024
 #: Bytes of a line around a chunk, and lines behind the last one (RFC 9112 section 7.1).
 _LONGEST_LINE = 1024
@@ -86,25 +87,30 @@ class QuietServer(ThreadingHTTPServer, Generic[D]):
         self._bounds = bounds or ListenerBounds()
         self._lines: dict[Any, BoundedLine] = {}
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self.serve_forever, args=(_POLL,), daemon=True)
+        self._loop: Loop | None = None
+        self.timeout = _POLL
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
         return int(self.server_address[1])
 
-    def begin(self, tls: ssl.SSLContext | None = None) -> None:
-        """Answer from now on."""
+    def begin(self, name: str, supervisor: Supervisor, tls: ssl.SSLContext | None = None) -> None:
+        """Answer from now on, in a loop that is kept up under this name."""
         if tls is not None:
             # The handshake happens in the request's thread: a silent client must not stop the others.
             self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread.start()
+        self._loop = supervisor.begin(name, self._answer, daemon=True)
 
     def close(self) -> None:
         """Stop listening; requests that are being answered are finished."""
-        self.shutdown()
-        self._thread.join()
+        if self._loop is not None:
+            self._loop.end()
         self.server_close()
+
+    def _answer(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            self.handle_request()
 
     def line(self, request: Any) -> BoundedLine:
         """Return what is known of a connection."""
@@ -340,7 +346,13 @@ class Listener:
     """An HTTP server in threads of its own; listens from construction until ``close``."""
 
     def __init__(
-        self, settings: Listen, take: Taker, now: Callable[[], datetime], *, bounds: ListenerBounds | None = None
+        self,
+        settings: Listen,
+        take: Taker,
+        now: Callable[[], datetime],
+        *,
+        supervisor: Supervisor | None = None,
+        bounds: ListenerBounds | None = None,
     ) -> None:
         try:
             secret = vault.read_text(settings.secret_file, most=LONGEST_SECRET)
@@ -351,7 +363,7 @@ class Listener:
         except (OSError, UnicodeDecodeError) as exc:
             raise unusable("listen", "lässt sich nicht öffnen", "cannot be opened") from exc
         self.port = self._server.port
-        self._server.begin(tls)
+        self._server.begin("pushes", supervisor or Supervisor(), tls)
 
     def close(self) -> None:
         """Stop listening; requests that are being answered are finished."""

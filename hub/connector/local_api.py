@@ -39,6 +39,7 @@ from hub.connector.settings import LONGEST_SECRET, LocalInterface, unusable
 from hub.errors import Forbidden, HubError, Malformed, NotFound, Text, Unauthenticated, UnsupportedMedia
 from hub.files import vault
 from hub.model import FORWARD_REASONS, REPLY_KINDS
+from hub.supervision import Supervisor
 from hub.web.multipart import parts
 from hub.web.responses import retry_after, status_of
 
@@ -77,7 +78,7 @@ class _Counter:
 class LocalApi:
     """The server, in threads of its own; listens from construction until ``close``."""
 
-    def __init__(self, settings: LocalInterface, desk: Desk) -> None:
+    def __init__(self, settings: LocalInterface, desk: Desk, *, supervisor: Supervisor | None = None) -> None:
         try:
             token = vault.read_text(settings.token_file, most=LONGEST_SECRET, encoding="ascii")
             room = Admission(memory_budget=2 * (desk.largest_reply + _HEADROOM), free_bytes=lambda: 0, disk_watermark=0)
@@ -88,7 +89,7 @@ class LocalApi:
         except (OSError, UnicodeDecodeError) as exc:
             raise unusable("api", "lässt sich nicht öffnen", "cannot be opened") from exc
         self.port = self._server.port
-        self._server.begin()
+        self._server.begin("local-interface", supervisor or Supervisor())
 
     def close(self) -> None:
         """Stop listening."""

@@ -31,6 +31,7 @@ from hub.connector.replies import SealedReplies
 from hub.connector.sending import ReplySending
 from hub.connector.settings import ConnectorSettings, FolderHandover
 from hub.crypto import KeyPolicy
+from hub.supervision import Supervisor
 
 #: How long closed cases are kept where no page for clerks says otherwise.
 _KEPT = timedelta(days=90)
@@ -131,8 +132,8 @@ class MunicipalSay:
             outbox=None if place is None else Outbox(place, desk),
         )
 
-    def services(self) -> list[Closing]:
-        """Open the ways in that the settings name.
+    def services(self, supervisor: Supervisor) -> list[Closing]:
+        """Open the ways in that the settings name, whose loops ``supervisor`` keeps up.
 
         Raises:
             ConfigurationError: an address, a file or a folder cannot be used.
@@ -141,11 +142,11 @@ class MunicipalSay:
         if self.settings.decider is Decider.SYSTEM and self.settings.local is not None:
             from hub.connector.local_api import LocalApi
 
-            services.append(LocalApi(self.settings.local, self.desk))
+            services.append(LocalApi(self.settings.local, self.desk, supervisor=supervisor))
         if self.settings.clerk is not None and self.settings.decider is Decider.CLERK:
             from hub.connector.clerk.site import ClerkServer
 
-            services.append(ClerkServer(self.settings.clerk, self.desk))
+            services.append(ClerkServer(self.settings.clerk, self.desk, supervisor=supervisor))
         return services
 
     def receive(self, entry: Entry, opened: OpenedSubmission, now: datetime) -> None:

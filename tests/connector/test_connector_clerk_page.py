@@ -6,13 +6,17 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import threading
+import time
 import zipfile
+from contextlib import suppress
 from datetime import timedelta
 from uuid import uuid4
 
 import orjson
 import pytest
 import requests
+import uvicorn
 from say import CLERK, PASSWORD, Browser, Office, apply, office, pdf, wish
 from stage import NOW
 from test_connector_town import CANARY, LATER, Town, catalog, good_data, town, town_keys
@@ -21,6 +25,7 @@ from hub.connector.clerk import reading, sessions
 from hub.connector.clerk.accounts import add_account, remove_account
 from hub.connector.journal import JournalState
 from hub.errors import ConfigurationError, Conflict, Invalid, NotFound
+from hub.supervision import Supervisor
 
 EVIL = '<script>alert("x")</script>'
 
@@ -38,6 +43,26 @@ def clerks(town, rsa_pair):
     opened = office(town, connector.say.desk)
     yield opened
     opened.server.close()
+
+
+def test_a_page_whose_loop_dies_is_there_again(clerks, monkeypatch):
+    died, tick = threading.Event(), uvicorn.Server.on_tick
+
+    async def dying(server, counter):
+        if not died.is_set():
+            died.set()
+            raise MemoryError
+        return await tick(server, counter)
+
+    anna = clerks.browser("anna")
+    monkeypatch.setattr(uvicorn.Server, "on_tick", dying)
+    assert died.wait(30)
+    for _ in range(600):
+        with suppress(requests.ConnectionError):
+            assert "Hundesteuer" in anna.get("/").text
+            return
+        time.sleep(0.05)
+    pytest.fail("the page did not come back")
 
 
 def test_a_clerk_reads_decides_asks_and_takes_everything_along(town, clerks):
@@ -291,7 +316,7 @@ def test_what_is_no_form_or_too_large_is_refused_in_words(town, clerks):
 
 
 def test_the_connector_opens_the_page_as_its_settings_say(town):
-    services = town.start(**CLERK).say.services()
+    services = town.start(**CLERK).say.services(Supervisor())
     try:
         (page,) = services
         answer = requests.get(f"{page.address}login", timeout=10)

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import socketserver
 import threading
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -137,6 +138,25 @@ def test_a_push_with_a_short_log_fetches_the_whole_one(town, listening):
     connector, listener = listening
     envelope = {**town.hub.envelope(town.submit()), "eventLog": []}
     assert push(listener, envelope).status_code == 202
+    assert connector.run_once(NOW).accepted == 1
+
+
+def test_a_listener_whose_loop_dies_takes_pushes_again(town, monkeypatch):
+    died = threading.Event()
+
+    def dying(server):
+        if not died.is_set():
+            died.set()
+            raise MemoryError
+
+    monkeypatch.setattr(socketserver.BaseServer, "handle_timeout", dying)
+    connector = town.start(**LISTEN)
+    listener = connector.listen()
+    assert died.wait(30)
+    submission_id = town.submit()
+    answer = push(listener, town.hub.envelope(submission_id))
+    listener.close()
+    assert answer.status_code == 202
     assert connector.run_once(NOW).accepted == 1
 
 

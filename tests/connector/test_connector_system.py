@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import os
+import socketserver
+import threading
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,6 +25,7 @@ from hub.connector.journal import JournalState
 from hub.connector.outbox import Outbox
 from hub.errors import ConfigurationError
 from hub.model import ReplyMessage
+from hub.supervision import Supervisor
 
 CONTRACT = Path(__file__).parents[2] / "docs/reference/handover-2.schema.json"
 QUESTION = {"kind": "question", "text": "Wo ist der Plan?", "deadline": DEADLINE.isoformat()}
@@ -60,6 +63,20 @@ def test_what_is_said_and_answered_follows_the_published_contract(town, fach):
     assert not follows({"reasons": []}, "rejection")
     assert follows(fach.post(f"{path}/reject", refusal).json(), "standing")
     assert follows(fach.post(f"{path}/accept").json(), "problem")
+
+
+def test_the_interface_answers_again_when_its_loop_died(town, fach, monkeypatch):
+    died = threading.Event()
+
+    def dying(server):
+        if not died.is_set():
+            died.set()
+            raise MemoryError
+
+    monkeypatch.setattr(socketserver.BaseServer, "handle_timeout", dying)
+    assert died.wait(30)
+    assert fach.post(f"/v2/submissions/{town.application}/accept").status_code == 202
+    assert town.connector.run_once(LATER).accepted == 1
 
 
 def test_a_reply_with_files_comes_in_parts(town, fach):
@@ -161,11 +178,11 @@ def test_what_the_contract_does_not_know_is_refused_and_decides_nothing(path, do
 def test_a_token_that_others_may_read_or_that_is_empty_stops_the_start(town, fach):
     (town.folder / "token").chmod(0o644)
     with pytest.raises(ConfigurationError):
-        town.connector.say.services()
+        town.connector.say.services(Supervisor())
     (town.folder / "token").chmod(0o600)
     (town.folder / "token").write_text("")
     with pytest.raises(ConfigurationError):
-        town.connector.say.services()
+        town.connector.say.services(Supervisor())
 
 
 # --- the outbox -----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The clerks' site as an ASGI application, and the server that runs it in a thread of the connector.
+"""The clerks' site as an ASGI application, and the server that runs it in a loop of the connector.
 
 What every request passes, cheapest first: (1) its host is one of ours, once, (2) what changes something comes from one of our
 pages, as the browser says, (3) a session, (4) the form, up to its size, (5) its CSRF token, (6) the page. A page is a plain
@@ -38,6 +38,7 @@ from hub.connector.settings import ClerkSite, unusable
 from hub.errors import Forbidden, HubError, NotFound, Text
 from hub.files import vault
 from hub.resources import look_folder
+from hub.supervision import Supervisor
 from hub.web.listening import bound
 from hub.web.responses import SafeHeaders, retry_after, status_of
 
@@ -272,38 +273,35 @@ _BUG = Text(
 )
 
 
-class ClerkServer:
-    """The site behind a server, in a thread of its own; answers from construction until ``close``."""
+class _Server(uvicorn.Server):
+    """A server that leaves no connection open and unanswered where its loop dies."""
 
-    def __init__(self, settings: ClerkSite, desk: Desk) -> None:
+    async def main_loop(self) -> None:
         try:
-            socket = bound(settings.address, settings.port)
+            await super().main_loop()
+        except BaseException:
+            self.force_exit = True
+            await self.shutdown()
+            raise
+
+
+class ClerkServer:
+    """The site behind a server, in a loop of its own that is kept up; answers from construction until ``close``."""
+
+    def __init__(self, settings: ClerkSite, desk: Desk, *, supervisor: Supervisor | None = None) -> None:
+        try:
+            self._socket = bound(settings.address, settings.port)
         except HubError as exc:
             raise unusable("clerk.port", exc.detail.de.rstrip("."), exc.detail.en.rstrip(".")) from exc
-        self.port = int(socket.getsockname()[1])
+        self.port = int(self._socket.getsockname()[1])
         secure = settings.certificate_file is not None
-        tls = _tls(settings) if secure else None
-        config = uvicorn.Config(
-            build(settings, desk, self.port),
-            loop="asyncio",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=64,
-            timeout_keep_alive=20,
-            timeout_graceful_shutdown=5,
-            ws="none",
-            log_config=None,
-            ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [socket]}, daemon=True)
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
+        self._config = _configured(build(settings, desk, self.port), _tls(settings) if secure else None)
+        self._server = _Server(self._config)
+        self._loop = (supervisor or Supervisor()).begin("clerk-pages", self._answer, daemon=True)
+        while not self._server.started and not self._loop.down:
             time.sleep(0.005)
         if not self._server.started:
+            self.close()
             raise unusable("clerk", "lässt sich nicht öffnen", "cannot be opened")
         scheme = "https" if secure else "http"
         self.address = f"{scheme}://{settings.address if secure else 'localhost'}:{self.port}/"
@@ -311,8 +309,34 @@ class ClerkServer:
 
     def close(self) -> None:
         """Stop; requests that are being answered are finished."""
+        self._loop.stop.set()
         self._server.should_exit = True
-        self._thread.join()
+        self._loop.end()
+        self._socket.close()
+
+    def _answer(self, stop: threading.Event) -> None:
+        # A server lives once, and closes the socket that it was given.
+        self._server = server = _Server(self._config)
+        if not stop.is_set():
+            server.run(sockets=[self._socket.dup()])
+
+
+def _configured(site: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    return uvicorn.Config(
+        site,
+        loop="asyncio",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=64,
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=5,
+        ws="none",
+        log_config=None,
+        ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
+    )
 
 
 def _tls(settings: ClerkSite) -> ssl.SSLContext:
