@@ -48,6 +48,8 @@ PAGES = (
     ("account", "/account"),
     ("usage", "/usage"),
     ("open-points", "/open"),
+    ("onboarding", "/onboarding?q=taunus"),
+    ("onboarding-of", f"/onboarding/{TAUNUSSTEIN}"),
 )
 #: What takes the right to operate, as an operator sees it. Ida is invited, and nobody has vouched for her account.
 OPERATED = (
