@@ -60,7 +60,7 @@ class CaseForwards:
         came = links.came_from
         return json_answer(
             {
-                "cameFrom": None if came is None else _came(*came),
+                **({} if came is None else {"cameFrom": _came(*came)}),
                 "wentTo": [_went(link, name) for link, name in links.went_to],
             }
         )

@@ -61,7 +61,9 @@ class OnboardingAdmin:
         else:
             done = await in_thread(self._desk.hand_in, sheet, read, person, title=body.get("title", ""), now=now)
             changes, run = done.changes, done.run
-        document = {"run": None if run is None else _run_json(run), "rows": [_change_json(each) for each in changes]}
+        document: dict[str, Any] = {"rows": [_change_json(each) for each in changes]}
+        if run is not None:
+            document["run"] = _run_json(run)
         return json_answer(document, status=200 if run is None else 201, headers=FRESH)
 
     async def runs(self, offset: int = 0, limit: int = 100) -> ConnexionResponse:
