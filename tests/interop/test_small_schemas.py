@@ -178,7 +178,7 @@ def small_ones() -> Iterator[Small]:
     words = ["".join(word) for length in range(5) for word in product("xyz", repeat=length)]
     for model in MODELS.values():
         named = f'<xs:element name="r"><xs:complexType>{model}</xs:complexType></xs:element>'
-        yield named, [root("".join(f"<{letter}/>" for letter in word)) for word in words]
+        yield named, [root("".join(f"<{name}/>" for name in word)) for word in words]
     for namespace, treats in product(NAMESPACES, ("strict", "lax", "skip")):
         wild = f'<xs:sequence><xs:any namespace="{namespace}" processContents="{treats}" minOccurs="0"/></xs:sequence>'
         named = f'<xs:element name="r"><xs:complexType>{wild}</xs:complexType></xs:element><xs:element name="g" type="xs:int"/>'
