@@ -172,7 +172,7 @@ class AccountService:
         by = person.name if person.is_named else None
         changed = replace(account, totp=None, reset_by=by, reset_until=now + self._reset_counts if by else None)
         audit = _audit(person, "account.factor-reset", account, changed, now)
-        self._records.change(changed, audit=audit, drops_factors=True)
+        self._records.change(changed, before=account, audit=audit, drops_factors=True)
         return changed
 
     def vouch(self, name: str, person: Person, *, now: datetime) -> Account:
@@ -199,7 +199,7 @@ class AccountService:
             )
         changed = replace(account, vouched_by=person.name, reset_by=None, reset_until=None)
         audit = _audit(person, "account.vouch", account, changed, now)
-        self._records.change(changed, audit=audit, end_sessions=False)
+        self._records.change(changed, before=account, audit=audit, end_sessions=False)
         return changed
 
     def sessions(self, name: str, person: Person, *, token: str = "", now: datetime) -> list[ListedSession]:
@@ -275,6 +275,7 @@ class AccountService:
 
         self._records.change(
             changed,
+            before=account,
             audit=_audit(person, action, account, changed, now),
             end_sessions=end_sessions,
             unless=unless if person.is_named else None,

@@ -137,7 +137,7 @@ class Accounts:
         """Lock an account for good and end its sessions."""
         account = self._existing(name)
         changed = replace(account, disabled_at=account.disabled_at or now)
-        self._records.change(changed, audit=_changed(actor, "account.disable", account, changed, now))
+        self._records.change(changed, before=account, audit=_changed(actor, "account.disable", account, changed, now))
 
     def set_password(self, name: str, password: str, *, actor: str, now: datetime) -> None:
         """Replace the password and end the account's sessions."""
@@ -145,7 +145,7 @@ class Accounts:
         require_local(account)
         require_password(password, account.name)
         changed = replace(account, password_hash=self._hasher.hash(password))
-        self._records.change(changed, audit=_changed(actor, "account.password", account, changed, now))
+        self._records.change(changed, before=account, audit=_changed(actor, "account.password", account, changed, now))
 
     def set_totp(self, name: str, *, actor: str, now: datetime, on: bool = True) -> str | None:
         """Give the account a new second factor, or take it away; return the ``otpauth://`` address to scan, once."""
@@ -153,7 +153,7 @@ class Accounts:
         require_local(account)
         secret = pyotp.random_base32()
         changed = replace(account, totp=self.factors.seal(account.name, secret) if on else None)
-        self._records.change(changed, audit=_changed(actor, "account.totp", account, changed, now))
+        self._records.change(changed, before=account, audit=_changed(actor, "account.totp", account, changed, now))
         return pyotp.TOTP(secret).provisioning_uri(name=account.name, issuer_name=ISSUER) if on else None
 
     def confirm_totp(self, name: str, sealed: str, code: str, *, actor: str, now: datetime) -> None:
@@ -161,7 +161,7 @@ class Accounts:
         account = self._existing(name)
         require_local(account)
         changed = self.factors.confirmed(account, sealed, code, now=now)
-        self._records.change(changed, audit=_changed(actor, "account.totp", account, changed, now))
+        self._records.change(changed, before=account, audit=_changed(actor, "account.totp", account, changed, now))
 
     def drop_totp(self, name: str, *, actor: str, now: datetime) -> None:
         """Take an account's time-based codes away and end its sessions; raise ``Forbidden`` where it must keep them."""
@@ -170,7 +170,7 @@ class Accounts:
         changed = replace(account, totp=None)
         if self.factors.missing(changed):
             raise factor_missing()
-        self._records.change(changed, audit=_changed(actor, "account.totp", account, changed, now))
+        self._records.change(changed, before=account, audit=_changed(actor, "account.totp", account, changed, now))
 
     def require_owner(self, name: str, password: str, code: str, *, address: str, now: datetime) -> None:
         """Require of somebody in a session that it is still them. Errors as :meth:`check`.

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Text, UnreadableRow, already_exists, not_found
+from hub.errors import Conflict, Text, UnreadableRow, already_exists, not_found, state_forbids
 from hub.model import Role, Scope
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
@@ -158,30 +158,29 @@ class AccountRecords:
         self,
         account: Account,
         *,
+        before: Account,
         audit: AuditEntry,
         end_sessions: bool = True,
         drops_factors: bool = False,
         unless: Callable[[Sequence[Account]], None] | None = None,
     ) -> None:
-        """Replace an account, and end its sessions unless told otherwise.
+        """Replace an account that is still as it was ``before``, and end its sessions unless told otherwise.
 
         ``drops_factors``: its keys and recovery codes go, too. ``unless`` is shown all other accounts that are not disabled
         and may raise; while it looks, nobody changes them.
 
         Raises:
             NotFound: there is no such account.
+            Conflict: somebody changed it since ``before`` was read (``invalid-state-transition``).
         """
         values = {name: value for name, value in _row(account).items() if name not in {"created_at", "totp_step"}}
 
         def write(connection: Connection) -> None:
             if unless is not None:
                 unless(self._others(connection, account.name))
+            self._require_unchanged(connection, before)
             placed(connection, [values])
-            if (
-                connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.name == account.name).values(values)).rowcount
-                == 0
-            ):
-                raise not_found("account-not-found", account.name)
+            connection.execute(update(_ACCOUNTS).where(_ACCOUNTS.c.name == account.name).values(values))
             if end_sessions:
                 connection.execute(delete(_SESSIONS).where(_SESSIONS.c.account == account.name))
                 drop_steps(connection, account.name)
@@ -190,6 +189,23 @@ class AccountRecords:
             write_audit(connection, audit)
 
         self._database.write(write)
+
+    def _require_unchanged(self, connection: Connection, before: Account) -> None:
+        """Lock an account until the transaction ends; raise unless all of it is as it was when it was judged."""
+        row = connection.execute(select(_ACCOUNTS).where(_ACCOUNTS.c.name == before.name).with_for_update()).first()
+        if row is None:
+            raise not_found("account-not-found", before.name)
+        if _account(row) != before:
+            raise state_forbids(
+                Text(
+                    "Dieses Konto hat inzwischen jemand anderes geändert.",
+                    "Somebody else changed this account in the meantime.",
+                ),
+                Text(
+                    "Sehen Sie es sich neu an, und ändern Sie es dann.",
+                    "Look at it anew, and change it then.",
+                ),
+            )
 
     def _others(self, connection: Connection, name: str) -> list[Account]:
         """Return the other accounts that are not disabled, all of them locked in one order until the transaction ends."""

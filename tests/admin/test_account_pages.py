@@ -238,7 +238,7 @@ def test_accounts_of_a_provider_have_their_factors_there(pages):
     from hub.store import AuditEntry
 
     audit = AuditEntry(at=pages.stage.clock(), actor="cli:test", action="account.link", target="account:viktor")
-    pages.store.accounts.change(linked, audit=audit)
+    pages.store.accounts.change(linked, before=known, audit=audit)
     otto = pages.as_("otto")
     page = otto.get("/accounts/viktor").text
     assert "Passwort und zweiter Faktor liegen dort, und nur dort" in page

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -168,8 +170,10 @@ def test_what_is_over_is_swept(accounts):
 
 def test_an_identity_has_one_account(accounts, store):
     records = store.accounts
-    known = replace(records.account("erika"), issuer="https://id.example.org", subject="p-1", password_hash="")
-    records.change(known, audit=AuditEntry(at=NOW, actor="cli", action="account.link", target="account:erika"))
+    before = records.account("erika")
+    known = replace(before, issuer="https://id.example.org", subject="p-1", password_hash="")
+    entry = AuditEntry(at=NOW, actor="cli", action="account.link", target="account:erika")
+    records.change(known, before=before, audit=entry)
     assert records.by_identity("https://id.example.org", "p-1") == known
     for issuer, subject in (("https://id.example.org", "p-2"), ("https://other.example.org", "p-1")):
         assert records.by_identity(issuer, subject) is None
@@ -191,7 +195,8 @@ def test_a_local_and_a_providers_account_may_be_one_human_and_two_of_a_kind_are_
     for name, subject in (("vera", "p-1"), ("udo", "p-2")):
         accounts.add(name, PASSWORD, roles=(Role.VIEWER,), actor="cli", now=NOW)
         entry = AuditEntry(at=NOW, actor="cli", action="account.link", target=f"account:{name}")
-        records.change(replace(records.account(name), issuer="https://i", subject=subject), audit=entry)
+        before = records.account(name)
+        records.change(replace(before, issuer="https://i", subject=subject), before=before, audit=entry)
     accounts.add("anton", PASSWORD, roles=(Role.VIEWER,), actor="cli", now=NOW)
     for one, others, expected in (
         ("erika", ["erika"], True),
@@ -261,3 +266,43 @@ def test_guessing_one_name_from_many_addresses_ends_and_spares_where_its_owner_l
     with pytest.raises(TooMany):
         accounts.log_in("erika", PASSWORD, address="203.0.113.1", now=NOW)
     accounts.log_in("erika", PASSWORD, address="192.0.2.1", now=NOW)
+
+
+def test_of_two_changes_at_once_the_second_undoes_nothing_of_the_first(accounts, store):
+    """Both read the account before either writes: one locks it, the other gives it other roles."""
+    records = store.accounts
+    before, together = records.account("erika"), threading.Barrier(2)
+
+    def change(**values: object) -> str:
+        together.wait(timeout=60)
+        entry = AuditEntry(at=NOW, actor="cli", action="account.change", target="account:erika")
+        try:
+            records.change(replace(before, **values), before=before, audit=entry)
+        except Conflict as refusal:
+            return refusal.slug
+        return "done"
+
+    with ThreadPoolExecutor(2) as pool:
+        ways = [pool.submit(change, disabled_at=NOW), pool.submit(change, roles=(Role.VIEWER,))]
+        said = [each.result(timeout=60) for each in ways]
+    assert sorted(said) == ["done", "invalid-state-transition"]
+    after = records.account("erika")
+    expected = {"disabled_at": NOW} if said[0] == "done" else {"roles": (Role.VIEWER,)}
+    assert after == replace(before, **expected)
+    written = store.audit.entries(scope=EVERYTHING, action="account.change")
+    assert written.total == 1, "what was refused is not in the log"
+
+
+def test_a_lock_between_looking_and_writing_is_not_undone_by_whoever_looked_before(accounts, store, monkeypatch):
+    records = store.accounts
+    change = records.change
+
+    def overtaken(*given, **named):
+        monkeypatch.setattr(records, "change", change)
+        accounts.disable("erika", actor="cli:root", now=NOW)
+        return change(*given, **named)
+
+    monkeypatch.setattr(records, "change", overtaken)
+    with pytest.raises(Conflict):
+        accounts.set_password("erika", "ein ganz neues passwort", actor="cli:root", now=NOW)
+    assert records.account("erika").disabled_at == NOW

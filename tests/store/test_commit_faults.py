@@ -440,7 +440,9 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "ai_links.note": lambda s, _: s.ai_links.note([LOOK], known=[LOOK.url]),
     "accounts.add": lambda s, _: s.accounts.add(account("anton"), audit=AUDIT),
     "accounts.begin_session": lambda s, _: s.accounts.begin_session(session("new"), audit=AUDIT),
-    "accounts.change": lambda s, _: s.accounts.change(account("otto", tenant="06"), audit=AUDIT),
+    "accounts.change": lambda s, _: s.accounts.change(
+        account("otto", tenant="06"), before=s.accounts.account("otto"), audit=AUDIT
+    ),
     "accounts.end_one_session": lambda s, _: s.accounts.end_one_session("otto", "t", audit=AUDIT),
     "accounts.end_sessions": lambda s, _: s.accounts.end_sessions("otto", audit=AUDIT),
     "accounts.end_session": lambda s, _: s.accounts.end_session("t"),

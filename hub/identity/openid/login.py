@@ -247,7 +247,14 @@ class OpenIdPeople:
         if changed != account:
             audit = _audit("account.roles", account.name, now, before=_public(account), after=_public(changed))
             less = not set(account.roles) <= set(roles) or tenant != account.tenant
-            self._records.change(changed, audit=audit, end_sessions=less)
+            try:
+                self._records.change(changed, before=account, audit=audit, end_sessions=less)
+            except Conflict:
+                # Somebody else changed it meanwhile, or another log-in of the same person did: once more, as it is now.
+                found = self._records.by_identity(account.issuer or "", account.subject or "")
+                if found is None or found == account or found.disabled_at is not None:
+                    raise
+                return self._changed(found, roles, tenant, full_name, now)
         return changed
 
 
@@ -273,7 +280,7 @@ def link(store: Store, name: str, *, issuer: str, subject: str, actor: str, now:
     audit = AuditEntry(
         at=now, actor=actor, action="account.link", target=f"account:{account.name}", after=_public(linked)
     )
-    records.change(linked, audit=audit)
+    records.change(linked, before=account, audit=audit)
 
 
 def _public(account: Account) -> dict[str, object]:
