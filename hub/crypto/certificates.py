@@ -24,7 +24,6 @@ from typing import Any
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -33,7 +32,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import NameOID
 
 from hub.crypto import base64url
-from hub.crypto.jwk import SIGN_ALGORITHM, WRAP_ALGORITHM, public_jwk, public_rsa_jwk, refused, thumbprint
+from hub.crypto.jwk import public_rsa_jwk, refused
 from hub.errors import ConfigurationError, KeyRefused, Text
 
 Certificate = x509.Certificate
@@ -306,13 +305,14 @@ def _name(subject: str) -> x509.Name:
 
 #: Bytes; a JWK with a chain of six certificates has less.
 _LARGEST = 128 * 1024
-_ALGORITHMS = {"wrapKey": WRAP_ALGORITHM, "verify": SIGN_ALGORITHM}
+_USES = {"wrapKey": "encryption", "verify": "signing"}
 
 
 def read_deposit(content: bytes, *, operation: str) -> dict[str, Any]:
     """Return what was deposited as a public JWK for ``operation`` (``wrapKey`` or ``verify``).
 
-    A JWK keeps what it says of itself; a certificate gets its key's thumbprint (RFC 7638) as ``kid``.
+    A JWK keeps what it says of itself; a certificate's key is called by its SHA-256 (:func:`as_jwk`), as the connector calls
+    the private half: what it signs names the ``kid`` that the hub knows the key by (FIT-Connect, section 8.6).
 
     Raises:
         KeyRefused: it is neither, it is too large, or it holds a private key.
@@ -323,7 +323,7 @@ def read_deposit(content: bytes, *, operation: str) -> dict[str, Any]:
         raise _private()
     if content.lstrip()[:1] == b"{":
         return _jwk(content)
-    return _certified(_chain(content), operation)
+    return as_jwk(_chain(content), use=_USES[operation])
 
 
 def _jwk(content: bytes) -> dict[str, Any]:
@@ -349,18 +349,6 @@ def _chain(content: bytes) -> Sequence[x509.Certificate]:
         return [x509.load_der_x509_certificate(content)]
     except ValueError as exc:
         raise _neither() from exc
-
-
-def _certified(chain: Sequence[x509.Certificate], operation: str) -> dict[str, Any]:
-    public_key = chain[0].public_key()
-    if not isinstance(public_key, rsa.RSAPublicKey):
-        raise refused(
-            3,
-            "Das Zertifikat ist keines für einen RSA-Schlüssel. Beantragen Sie eines mit RSA, mindestens 4096 Bit.",
-            "The certificate is not about an RSA key. Apply for one with RSA, at least 4096 bits.",
-        )
-    jwk = public_jwk(public_key, kid="", operation=operation, alg=_ALGORITHMS[operation])
-    return jwk | {"kid": thumbprint(jwk), "x5c": write_chain(chain)}
 
 
 def _private() -> KeyRefused:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key, pkcs12
 
-from hub.crypto.certificates import USAGES, as_jwk, certifies, read_chain, read_deposit, self_signed
+from hub.crypto.certificates import USAGES, as_jwk, certifies, read_deposit, self_signed
 from hub.crypto.jwk import EXPONENT, private_rsa_jwk, public_rsa_jwk, refused, thumbprint
 from hub.errors import KeyRefused
 
@@ -110,8 +110,7 @@ def read_public(content: bytes, *, use: str, password: bytes | None = None) -> d
         KeyRefused: it is none of the three, it is too large, its password is wrong, or it holds a private key in clear.
     """
     if content[:1] != b"\x30" or _is_certificate(content):
-        found = read_deposit(content, operation=_OPERATIONS[use])
-        return as_jwk(read_chain(found["x5c"]), use=use) if content.lstrip()[:1] != b"{" else found
+        return read_deposit(content, operation=_OPERATIONS[use])
     if len(content) > LARGEST:
         raise refused(1, "Die Datei ist größer als 128 KiB.", "The file is larger than 128 KiB.")
     key, chain = _pkcs12(content, password)

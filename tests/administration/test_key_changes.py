@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from datetime import timedelta
 
 import pytest
+from cryptography.x509 import load_der_x509_certificate
 
 from hub.administration.destinations import Draft
 from hub.administration.keys import By, KeyApproval
 from hub.app import development_authority
-from hub.crypto.certificates import read_deposit
+from hub.crypto.certificates import as_jwk, read_deposit
 from hub.crypto.jwk import make_rsa_pair
 from hub.errors import Conflict, Forbidden, Invalid, KeyRefused, KeyUnavailable, Malformed, NotFound
 from hub.model import EVERYTHING
@@ -168,14 +171,14 @@ def test_whoever_created_a_destination_does_not_put_it_into_service(stage, desk,
 
 
 def test_a_certificate_becomes_a_key_with_its_chain(stage, key):
-    import base64
-
     der = base64.b64decode(key["x5c"][0])
     pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(der) + b"-----END CERTIFICATE-----\n"
     for content in (der, pem):
         made = read_deposit(content, operation="wrapKey")
         assert (made["n"], made["x5c"], made["key_ops"]) == (key["n"], [key["x5c"][0]], ["wrapKey"])
-        assert len(made["kid"]) == 43
+        assert made["kid"] == base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+        # What the connector signs with a file that holds this certificate names the same key.
+        assert made == as_jwk([load_der_x509_certificate(der)], use="encryption")
 
 
 @pytest.mark.parametrize(
