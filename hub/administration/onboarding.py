@@ -10,10 +10,11 @@ A release that breaks off is begun again and goes on: each step looks first whet
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from hub.administration.deliveries import TrialReport
@@ -33,10 +34,10 @@ from hub.administration.onboarding_standing import AuthorityStanding, RowChange,
 from hub.administration.onboarding_templates import Template, rule_id
 from hub.administration.routing_tables import destination_facts
 from hub.areas import Place
-from hub.errors import HubError, Invalid, Text, not_found, outside_scope
+from hub.errors import Conflict, HubError, Invalid, Text, not_found, outside_scope, state_forbids
 from hub.identity import Person, Right, require_second_human
 from hub.identity.persons import person_of
-from hub.model import EVERYTHING, OfferedService
+from hub.model import EVERYTHING, Destination, OfferedService
 from hub.routing import DestinationFacts, RoutingTable, Rule, Severity, check
 from hub.store import AuditEntry, ChangeState, OnboardingRow, OnboardingRun, Page, Served, decided_already
 
@@ -86,7 +87,8 @@ class OnboardingService:
                 faults.append(sheet.fault(row, "ars", text))
         there = self._all_there(now)
         for row, plan in plans:
-            changes.append(self._change(judges, row, plan, there))
+            faults += self._foreign(sheet, row, plan, there, [person])
+            changes.append(self._change(judges, row, plan, there, person))
         faults += self._conflicts(judges, sheet, [each for each in changes if not each.is_none], there)
         if faults:
             raise refused(faults)
@@ -140,21 +142,40 @@ class OnboardingService:
 
         Raises:
             NotFound: no such run in the person's scope. Forbidden: it is one's own, or the right is missing for an area.
-            Conflict: it was refused; whoever handed it in has no rights any more. Invalid: something in it cannot be used now.
+            Conflict: it was refused; whoever handed it in has no rights any more; somebody else releases it at this moment.
+            Invalid: something in it cannot be used now.
         """
         run, rows = self.show(run_id, person)
         approver = self._approver(run, rows, person, now)
         maker = self._maker(run)
-        if run.state is ChangeState.OPEN:
-            self._require_fit(rows, now)
-            self._decide(run, ChangeState.APPROVED, person, text, now)
-        elif run.state is not ChangeState.APPROVED:
-            raise decided_already()
-        making = Making(self.owners, self._judges(now), maker=maker, approver=approver, now=now)
-        for row in rows:
-            if row.made_at is None:
-                making.make(row)
-        return self._kept.run(run_id)
+        with self._alone(run_id, now):
+            run, rows = self.show(run_id, person)
+            if run.state is ChangeState.OPEN:
+                self._require_fit(rows, maker, approver, now)
+                self._decide(run, ChangeState.APPROVED, person, text, now)
+            elif run.state is not ChangeState.APPROVED:
+                raise decided_already()
+            making = Making(self.owners, self._judges(now), maker=maker, approver=approver, now=now)
+            for row in rows:
+                if row.made_at is None:
+                    making.make(row)
+            return self._kept.run(run_id)
+
+    @contextmanager
+    def _alone(self, run_id: int, now: datetime) -> Iterator[None]:
+        """Let one release of a run at a time make what is in it: each step looks what is there, and two would both see nothing.
+
+        Whoever dies meanwhile holds others up until the lease is over.
+        """
+        duties, name, node = self._store.duties, f"onboarding-{run_id}", secrets.token_hex(8)
+        fencing = duties.hold(name, node=node, now=now, lease=_RELEASE_LEASE)
+        if fencing is None:
+            raise _being_made()
+        try:
+            yield
+        finally:
+            with suppress(HubError):  # What broke the release off is what is told; the lease ends anyway.
+                duties.release(name, node=node, fencing=fencing)
 
     def refuse(self, run_id: int, person: Person, *, text: str, now: datetime) -> OnboardingRun:
         """Turn a run down as a second person, or take one's own back; errors as :meth:`release`."""
@@ -183,7 +204,8 @@ class OnboardingService:
         """Return what the rows of a run would change as things are now."""
         _, rows = self.show(run_id, person)
         judges, there = self._judges(now), self._all_there(now)
-        return [self._change(judges, SheetRow(number=row.number, cells={}), Plan.of(row.plan), there) for row in rows]
+        bare = [(SheetRow(number=row.number, cells={}), Plan.of(row.plan)) for row in rows]
+        return [self._change(judges, row, plan, there, person) for row, plan in bare]
 
     def standings(
         self,
@@ -364,23 +386,39 @@ class OnboardingService:
             now=now,
         )
 
-    def _require_fit(self, rows: Sequence[OnboardingRow], now: datetime) -> None:
+    def _require_fit(self, rows: Sequence[OnboardingRow], maker: Person, approver: Person, now: datetime) -> None:
         """Judge once more what has waited: options, services and rules, before anything of it is made."""
         judges, there = self._judges(now), self._all_there(now)
-        changes = []
+        changes, faults, sheet = [], [], Sheet(rows=(), words={})
         for row in rows:
-            plan = Plan.of(row.plan)
+            plan, line = Plan.of(row.plan), SheetRow(number=row.number, cells={})
             judges.place(plan)
             self.owners.ways.wish(None, plan.adapter, plan.options)
-            changes.append(self._change(judges, SheetRow(number=row.number, cells={}), plan, there))
-        faults = self._conflicts(judges, Sheet(rows=(), words={}), changes, there)
+            faults += self._foreign(sheet, line, plan, there, [maker, approver])
+            changes.append(self._change(judges, line, plan, there, approver))
+        faults += self._conflicts(judges, sheet, changes, there)
         if faults:
             raise refused(faults)
 
-    def _change(self, judges: Judges, row: SheetRow, plan: Plan, there: _There) -> RowChange:
+    def _foreign(
+        self, sheet: Sheet, row: SheetRow, plan: Plan, there: _There, people: Sequence[Person]
+    ) -> list[CellFault]:
+        """Return the fault of a row whose area is served by a destination that is not in everybody's scope."""
+        destination = self._served(plan, there)
+        if destination is None or all(each.scope.holds(destination.tenant_id, destination.tenant) for each in people):
+            return []
+        return [sheet.fault(row, "ars", _FOREIGN)]
+
+    def _served(self, plan: Plan, there: _There) -> Destination | None:
         served = there.destinations.get(plan.ars)
+        return None if served is None else self._store.parties.destination(served.destination_id)
+
+    def _change(self, judges: Judges, row: SheetRow, plan: Plan, there: _There, person: Person) -> RowChange:
+        """Return what a row changes; nothing of a destination that the person does not see."""
         before = there.approved.get(plan.ars)
-        destination = None if served is None else self._store.parties.destination(served.destination_id)
+        destination = self._served(plan, there)
+        if destination is not None and not person.may(Right.SEE, destination):
+            return RowChange(row=row, plan=plan, is_new=False)
         if destination is None:
             if before is None:
                 return RowChange(row=row, plan=plan, is_new=True)
@@ -559,6 +597,23 @@ def _not_ready(areas: Sequence[str]) -> Invalid:
     )
 
 
+def _being_made() -> Conflict:
+    return state_forbids(
+        Text("Diese Aufnahme wird gerade angelegt.", "This onboarding is being made at this moment."),
+        Text(
+            "Laden Sie die Seite nach einigen Minuten neu: Sie sagt, was angelegt ist.",
+            "Reload the page in a few minutes: it says what is made.",
+        ),
+    )
+
+
+#: No run takes as long to be made; whoever dies meanwhile holds nobody up for longer.
+_RELEASE_LEASE = timedelta(minutes=15)
+_FOREIGN = Text(
+    "Dieses Gebiet versorgt ein Zustellpunkt außerhalb der Zuständigkeit derer, die aufnehmen und freigeben. Wer für ihn "
+    "zuständig ist, ändert ihn.",
+    "This area is served by a destination outside the scope of those who take in and release. Its owner changes it.",
+)
 #: What stands as the reason where the person gives none: warnings of the check take a word.
 _WORD = "Aufnahme / onboarding"
 _DONE = {

@@ -24,7 +24,7 @@ from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.tenants import TenantService
 from hub.areas import Gazetteer
 from hub.crypto import Jwk, KeyPolicy
-from hub.identity import Person
+from hub.identity import Person, Right
 from hub.model import EVERYTHING, ROOT, Adapter, ClientKind, Destination, TenantKind
 from hub.store import OnboardingRow, Store
 
@@ -78,6 +78,8 @@ class Making:
         destination_id = None if before is None else before.destination_id
         client_id = self._client(plan, tenant_id) if before is None else before.owner
         if before is not None:
+            self._maker.require(Right.OPERATE, before)
+            self._approver.require(Right.APPROVE, before)
             self._change(before, plan)
         elif plan.is_certified and client_id is not None:
             destination_id = self._destination(plan, client_id, tenant_id).destination_id

@@ -55,7 +55,8 @@ class AuthorityStanding:
         if self.stage is Stage.LIVE:
             return ()
         left = order[order.index(self.stage) : -1]
-        needless = {Stage.ABSENT, Stage.MAKING, Stage.CERTIFICATE} - {self.stage}
+        # That nobody began is where it stands; what is missing begins with the next step.
+        needless = {Stage.ABSENT} | ({Stage.MAKING, Stage.CERTIFICATE} - {self.stage})
         return tuple(each for each in left if each not in needless)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 import tomllib
 import zipfile
 from dataclasses import replace
@@ -12,23 +13,30 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from stage import staged
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from stage import NOW, staged
+from store_servers import empty
 from test_commit_faults import account
 
+from hub import app
 from hub.administration.onboarding import OnboardingService
 from hub.administration.onboarding_sheet import LARGEST, MOST_ROWS, read_sheet
 from hub.administration.onboarding_standing import Stage
 from hub.administration.onboarding_templates import Templates
-from hub.crypto.key_file import make_new_key
+from hub.config import load_settings
+from hub.crypto.certificates import USAGES, self_signed
+from hub.crypto.key_file import make_new_key, read_private
 from hub.errors import ConfigurationError, Conflict, Forbidden, Invalid, NotFound, StoreUnavailable, Text
 from hub.identity.persons import person_of
 from hub.model import EVERYTHING, Role
 from hub.routing import RoutingTable
-from hub.store import AuditEntry, ChangeState
+from hub.store import AuditEntry, ChangeState, tables
 
 HEAD = "name;ars;kontakt;vorlage;adapter;adresse;schluessel_verschluesselung;schluessel_signatur"
-IDSTEIN, TAUNUSSTEIN, FULDA = "064390008008", "064390015015", "066310009009"
+IDSTEIN, TAUNUSSTEIN, FULDA, FRANKFURT = "064390008008", "064390015015", "066310009009", "064120000000"
 A_YEAR_OF_DAYS = 365
+KEY_CELLS = {"schluessel_verschluesselung", "schluessel_signatur"}
 
 
 @pytest.fixture(scope="module")
@@ -354,3 +362,150 @@ def test_who_is_there_already_is_changed_and_not_made_a_second_time(stage, keys)
     done = _hand_in(stage, keys, _row("064120000000"))
     assert (done.changes[0].is_new, len(done.changes[0].differences) > 0) == (False, True)
     stage.hub.onboarding.refuse(done.run.run_id, _who(stage, "anna"), text="", now=stage.clock())
+
+
+@pytest.fixture
+def frankfurt_above(stage):
+    """Frankfurt's destination, as if it were the whole hub's."""
+    (row,) = [
+        each for ars, each in stage.hub.store.onboarding.destinations(scope=EVERYTHING).items() if ars == FRANKFURT
+    ]
+    mine = tables.destinations.c.destination_id == str(row.destination_id)
+    before = stage.hub.store.parties.destination(row.destination_id)
+
+    def belong(tenant: str, tenant_id: str | None) -> None:
+        values = {"tenant": tenant, "tenant_id": tenant_id}
+        stage.hub.store.database.write(
+            lambda connection: connection.execute(tables.destinations.update().where(mine).values(values)).rowcount
+        )
+
+    belong("", None)
+    yield before
+    belong(before.tenant, before.tenant_id)
+
+
+def test_nobody_changes_the_keys_of_a_destination_above_by_taking_its_area_in(stage, keys, frankfurt_above):
+    hub = stage.hub
+    for name in ("emil", "eva"):
+        entry = AuditEntry(at=stage.clock(), actor="x", action="account.add", target=f"account:{name}")
+        roles = (Role.OPERATOR, Role.EDITOR, Role.APPROVER)
+        hub.store.accounts.add(account(name, roles=roles, tenant="06412", created_at=stage.clock()), audit=entry)
+    kids = {each.kid for each in hub.store.parties.keys(frankfurt_above.destination_id)}
+    sheet = read_sheet(_table(_row(FRANKFURT)))
+    with pytest.raises(Invalid) as refused:
+        hub.onboarding.hand_in(sheet, _reader(keys), _who(stage, "emil"), title="", now=stage.clock())
+    assert [(each["row"], each["column"]) for each in refused.value.members["faults"]] == [(2, "ars")]
+    assert frankfurt_above.name not in str(refused.value.members)
+    run = _hand_in(stage, keys, _row(FRANKFURT)).run
+    shown = hub.onboarding.changes_of(run.run_id, _who(stage, "eva"), now=stage.clock())
+    assert [each.differences for each in shown] == [()], "what stands above is nobody's to read here"
+    with pytest.raises(Invalid):
+        hub.onboarding.release(run.run_id, _who(stage, "eva"), text="", now=stage.clock())
+    assert {each.kid for each in hub.store.parties.keys(frankfurt_above.destination_id)} == kids
+    assert hub.store.onboarding.run(run.run_id).state is ChangeState.OPEN
+    hub.onboarding.refuse(run.run_id, _who(stage, "anna"), text="", now=stage.clock())
+
+
+def test_two_releases_at_once_make_nothing_twice(stage, keys, monkeypatch):
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
+    (town,) = _towns(stage, 1)
+    run = _hand_in(stage, keys, _row(town, f"Gemeinde {town}")).run
+    made, said = store.tenants.standing_for, []
+
+    def meanwhile(ars):
+        found = made(ars)
+        if not said:  # The first looked and saw nothing; now another node releases the run.
+            said.append(None)
+            with pytest.raises(Conflict) as refused:
+                desk.release(run.run_id, bert, text="", now=stage.clock())
+            said.append(refused.value.slug)
+        return found
+
+    monkeypatch.setattr(store.tenants, "standing_for", meanwhile)
+    assert desk.release(run.run_id, bert, text="", now=stage.clock()).made == 1
+    assert said == [None, "invalid-state-transition"]
+    held = store.tenants.own_holdings(store.tenants.standing_for(town))
+    assert (len(held.destinations), len(held.clients)) == (1, 1)
+
+
+def test_what_is_missing_begins_with_the_next_step(stage):
+    (absent,) = stage.hub.onboarding.standings(
+        _who(stage, "anna"), stage=Stage.ABSENT, limit=1, now=stage.clock()
+    ).items
+    assert absent.missing == (Stage.RELEASE, Stage.TEST, Stage.READY)
+
+
+@pytest.fixture(scope="module")
+def packed() -> dict[str, bytes]:
+    """Two PKCS#12 files as a PKI hands them out, and the file with their password as an editor saves it."""
+    files = {"passwort.txt": b"geheim-4711\r\n", "falsch.txt": b"geheim-4712"}
+    for use, name in (("encryption", "enc.p12"), ("signing", "sig.p12")):
+        key = generate_private_key(65537, 4096)
+        usage = USAGES["wrapKey" if use == "encryption" else "verify"]
+        own = self_signed(key, subject="Musterstadt", usage=usage, now=NOW, validity=timedelta(days=A_YEAR_OF_DAYS))
+        lock = BestAvailableEncryption(b"geheim-4711")
+        files[name] = pkcs12.serialize_key_and_certificates(b"", key, own, None, lock)
+    return files
+
+
+def test_pkcs12_is_taken_by_its_password_file_and_only_its_certificates_are_kept(stage, packed):
+    hub, anna, bert = stage.hub, _who(stage, "anna"), _who(stage, "bert")
+    (town,) = _towns(stage, 1)
+    head = HEAD + ";passwortdatei"
+
+    def table(password: str):
+        row = _row(town, "Musterstadt", enc="enc.p12", sig="sig.p12")
+        return read_sheet("\r\n".join([head, f"{row};{password}"]).encode())
+
+    for password, columns in (("falsch.txt", KEY_CELLS), ("", KEY_CELLS), ("fehlt.txt", KEY_CELLS | {"passwortdatei"})):
+        with pytest.raises(Invalid) as refused:
+            hub.onboarding.check(table(password), _reader(packed), anna, now=stage.clock())
+        assert {each["column"] for each in refused.value.members["faults"]} == columns
+        assert "geheim" not in str(refused.value.members)
+    run = hub.onboarding.hand_in(table("passwort.txt"), _reader(packed), anna, title="", now=stage.clock()).run
+    (row,) = hub.store.onboarding.rows(run.run_id, scope=EVERYTHING)
+    assert "geheim" not in json.dumps(row.plan)
+    assert {name for key in row.plan["keys"].values() for name in key} <= {
+        "kty",
+        "key_ops",
+        "alg",
+        "kid",
+        "n",
+        "e",
+        "x5c",
+    }
+    hub.onboarding.release(run.run_id, bert, text="", now=stage.clock())
+    made = hub.onboarding.standing(town, anna, now=stage.clock()).destination
+    kept = {each.use: each.kid for each in hub.store.parties.keys(made.destination_id)}
+    for use, operation, name in (("encryption", "wrapKey", "enc.p12"), ("signing", "verify", "sig.p12")):
+        private = read_private(packed[name], use=use, password=b"geheim-4711")
+        assert private["kid"] == kept[operation], "the connector calls it as the hub does"
+
+
+def test_on_postgresql_an_authority_is_taken_in_as_well(made_once, tmp_path, postgresql_url, keys):
+    empty(postgresql_url)
+    settings = load_settings(
+        tmp_path / "data", {}, allow_private_addresses=True, disk_watermark_bytes=0, database_url=postgresql_url
+    )
+    shutil.copytree(made_once, tmp_path / "data")
+    hub = app.build(settings, clock=lambda: NOW)
+    try:
+        for name, roles in (("anna", (Role.OPERATOR, Role.EDITOR)), ("bert", (Role.OPERATOR, Role.APPROVER))):
+            entry = AuditEntry(at=NOW, actor="x", action="account.add", target=f"account:{name}")
+            hub.store.accounts.add(account(name, roles=roles, tenant="", created_at=NOW), audit=entry)
+        anna, bert = (person_of(hub.store.accounts.account(name), hub.store.tenants) for name in ("anna", "bert"))
+        desk, sheet = hub.onboarding, read_sheet(_table(_row(FULDA, "Fulda")))
+        # The demo's destinations are not in this database, so its rules are not to be either.
+        bare = desk.owners.book.draft(anna, title="Leer", now=NOW, rules=())
+        desk.owners.book.approve(bare.number, bert, revision=bare.revision, now=NOW, text="leer")
+        desk.owners.book.activate(bare.number, bert, now=NOW, text="leer")
+        run = desk.hand_in(sheet, _reader(keys), anna, title="", now=NOW).run
+        with pytest.raises(Invalid):  # It waits with other contents.
+            desk.check(read_sheet(_table(_row(FULDA, "Stadt Fulda"))), _reader(keys), anna, now=NOW)
+        assert desk.release(run.run_id, bert, text="", now=NOW).made == 1
+        assert desk.test(FULDA, anna, now=NOW).good
+        assert desk.go_live(run.run_id, bert, now=NOW) == [FULDA]
+        assert desk.standing(FULDA, anna, now=NOW).stage is Stage.LIVE
+        assert desk.hand_in(sheet, _reader(keys), anna, title="", now=NOW).run is None
+    finally:
+        hub.close()
