@@ -139,6 +139,11 @@ _COUNT = text(
 _SHARED, _SHARED_ROWS, _WIDER = "shared:", 256, 10
 
 
+def _is_full(row: Row[Any], most: int) -> bool:
+    within: int = most * _WIDER if row.name.startswith(_SHARED) else most
+    return bool(row.failures > within)
+
+
 class Guesses:
     """Opens what lies under a typed key, counts wrong ones, and turns away who tries too many."""
 
@@ -189,20 +194,26 @@ class Guesses:
         *,
         refusal: Callable[[timedelta], TooMany] | None = None,
         more: int = 1,
+        refused_too: bool = True,
     ) -> list[str]:
         """Count ``more`` of each thing that is named, all of them first; return the rows in which they were counted.
 
-        ``refusal`` says what was too much, of how long to wait; by default, that these were attempts.
+        ``refusal`` says what was too much, of how long to wait; by default, that these were attempts. ``refused_too``: what
+        was too much counts, as attempts do, or it did not come about, so that less of it may follow.
 
         Raises:
             TooMany: one of them was counted more often than its bound allows within the window.
         """
         with self._database.writing() as connection:
             rows = [self._count(connection, _name(*said), now, more) for said in bounds]
-        for row, most in zip(rows, bounds.values(), strict=True):
-            if row.failures > (most * _WIDER if row.name.startswith(_SHARED) else most):
-                wait = moment(row.ends_at) - now
-                raise self._too_many(wait, most) if refusal is None else refusal(wait)
+            full = next((each for each in zip(rows, bounds.values(), strict=True) if _is_full(*each)), None)
+            if full is not None:
+                wait = moment(full[0].ends_at) - now
+                refused = self._too_many(wait, full[1]) if refusal is None else refusal(wait)
+                if not refused_too:
+                    raise refused
+        if full is not None:
+            raise refused
         return [row.name for row in rows]
 
     def forget(self, now: datetime) -> int:

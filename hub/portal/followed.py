@@ -40,8 +40,9 @@ _LARGEST = 200 * 1024**2
 #: Bytes of a reply's data that are shown; more is offered as a file.
 _MOST_SHOWN = 64 * 1024
 _MOST_ROWS = 300
-#: What members of the hub's own schema of replies are called.
+#: What members of the hub's own schema of replies are called where a reply is kept, and the keys of the person's words.
 _LABELS = {"deadline": "Frist / deadline"}
+KNOWN_ROWS = {"Frist / deadline": "reply.deadline"}
 #: Names within names that are shown, and characters of them: each row repeats what stands above it.
 _DEEPEST, _LONGEST_LABEL = 20, 300
 

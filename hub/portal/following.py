@@ -23,9 +23,9 @@ from hub.errors import NotFound, Text, TooLarge
 from hub.forms.page import ACCEPTED
 from hub.portal.answering import MOST_FILES, AnswerBody
 from hub.portal.codes import Guesses, TypedKey, grouped, read_typed
-from hub.portal.followed import FollowedCase, FollowedCases, KeptFile, of_sent
+from hub.portal.followed import KNOWN_ROWS, FollowedCase, FollowedCases, KeptFile, of_sent
 from hub.portal.frame import Portal
-from hub.portal.moments import day_and_time
+from hub.portal.moments import as_read, day_and_time
 from hub.portal.notices import is_mail_address, notices_of
 from hub.portal.session import Running
 from hub.portal.storage import FormKey, FormPurpose, Kept
@@ -182,13 +182,17 @@ class _StatusPages:
         file_fault: Text | None = None,
         text: str = "",
     ) -> Response:
+        reply, language = followed.replies[str(reply_id)], self._portal.language(request)
+        rows = [(label, as_read(value, language)) for label, value in reply.rows]
         return self._portal.page(
             request,
             "nachricht.html",
             status=200 if fault is file_fault is None else _UNPROCESSABLE,
             key=key.text(),
             case=followed,
-            reply=followed.replies[str(reply_id)],
+            reply=reply,
+            known=[(KNOWN_ROWS[label], value) for label, value in rows if label in KNOWN_ROWS],
+            further=[(label, value) for label, value in rows if label not in KNOWN_ROWS],
             reply_id=str(reply_id),
             once=str(uuid4()),
             fault=fault,

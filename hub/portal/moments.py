@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from contextlib import suppress
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 _ZONE = ZoneInfo("Europe/Berlin")
+#: A day, or day and time with their offset, as programs write them (RFC 3339 section 5.6).
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d))?", re.ASCII)
+
+
+def as_read(value: str, language: str) -> str:
+    """Return a day or a time that a program wrote as people read it; whatever else it is stays as it is."""
+    if _WRITTEN.fullmatch(value):
+        with suppress(ValueError, OverflowError):  # No day of any calendar, or beyond ours.
+            if "T" in value:
+                return day_and_time(datetime.fromisoformat(value), language)
+            return date.fromisoformat(value).strftime("%Y-%m-%d" if language == "en" else "%d.%m.%Y")
+    return value
 
 
 def day(moment: datetime, language: str) -> str:

@@ -116,6 +116,11 @@ def wanted(running: Running) -> bool:
     return bool(running.extra.get(PEOPLE)) and BEGUN not in running.extra
 
 
+def copied(running: Running) -> int:
+    """Return the bytes that a form takes up once more where it lies down for others to release."""
+    return len(running.content()) + sum(each.size for each in running.attachments)
+
+
 def named(portal: Portal, roles: Sequence[str]) -> list[str]:
     """Return who has to release, of what somebody typed; ``Invalid`` where it is nobody, or too many."""
     found = [" ".join(each.split()) for each in roles if each.strip()]

@@ -216,6 +216,9 @@ class SendingPages:
         faulty = asked.faults(running.answers, fillings(asked, running, self._portal))
         if faulty or with_locked(asked.form, running.answers, locked) != running.answers:
             return visit.to(REVIEW)
+        if releasing.wanted(running):
+            # Said while it can still be changed: smaller files are a way out.
+            self._portal.require_share(visit.request, releasing.copied(running))
         pair = self._portal.keys.take(wait=_KEY_WAIT)
         if pair is None:
             raise Overloaded(self._portal.texts.text("send.crowded"), for_people=True)

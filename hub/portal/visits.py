@@ -121,7 +121,7 @@ class StoredShares:
                 ("kept", neighbourhood(address)): self._most,
                 ("kept-block", block(address)): self._widest,
             }
-            self._counts.count(bounds, now, refusal=_too_much_kept, more=size // _KIB)
+            self._counts.count(bounds, now, refusal=_too_much_kept, more=size // _KIB, refused_too=False)
 
 
 def paced(receive: Receive, *, clock: Callable[[], float] = time.monotonic, pause: float = _PAUSE) -> Receive:

@@ -118,7 +118,7 @@ def test_a_reply_is_opened_by_the_person_alone_and_kept_for_the_person(followed)
     opened = visitor.post("/stand/nachricht", csrf="", key=key_on(page.text), reply=reply_id)
     assert opened.status_code == 200
     assert CANARY in opened.text
-    assert "2026-12-24" in opened.text
+    assert "24.12.2026" in opened.text
     assert EVIL not in opened.text
     assert "&lt;script&gt;" in opened.text
     # The hub's own copy ends; the person's stays, under the person's key.
@@ -128,6 +128,30 @@ def test_a_reply_is_opened_by_the_person_alone_and_kept_for_the_person(followed)
     assert "Rückfrage der Behörde" in followed.status(visitor).text
     files = [followed.site.portal.settings.storage.folder]
     assert not any(CANARY.encode() in path.read_bytes() for path in files[0].rglob("*") if path.is_file())
+
+
+def test_days_read_as_days_and_what_no_schema_names_stands_apart_as_text(followed):
+    said = {
+        "text": "Bitte",
+        "deadline": "2026-12-24",
+        EVIL: EVIL,
+        "termin": "2027-01-05T09:30:00+01:00",
+        "az": "2026-13-01",
+    }
+    reply_id = followed.reply(orjson.dumps({"kind": "question", **said}))
+    visitor = followed.site.visitor()
+    key = key_on(followed.status(visitor).text)
+    page = visitor.post("/stand/nachricht", csrf="", key=key, reply=reply_id).text
+    assert "<dt>Frist</dt><dd>24.12.2026</dd>" in page
+    known, further = page.split("Weitere Angaben der Behörde")
+    assert "termin" not in known
+    assert EVIL not in page
+    assert further.count("&lt;script&gt;") == 2
+    assert "05.01.2027, 09:30 Uhr" in further
+    assert "2026-13-01" in further, "no day: as it was written"
+    english = visitor.post("/stand/nachricht?lang=en", csrf="", key=key, reply=reply_id).text
+    assert "<dt>Deadline</dt><dd>2026-12-24</dd>" in english
+    assert "Further details from the authority" in english
 
 
 def test_files_of_a_reply_are_saved_and_never_shown(followed):

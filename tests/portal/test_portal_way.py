@@ -341,6 +341,28 @@ def test_large_and_many_files_end_at_their_bounds_and_answers_stay(way, tmp_path
         assert person.page.text.count('class="card"') == 1
 
 
+def test_attack_copies_for_others_to_release_count_as_their_addresss_share(way, dog, tmp_path):
+    limits = {"stored_megabytes_per_address": 1}
+    with portal_on(way.stage, way.served.base_url, tmp_path / "portal", **limits) as (_, _, base):
+        person = way.someone()
+        person.base = base
+        way.filled(person, DOG_TAX, WIESBADEN, dog[2], named=DOG)
+        person.get("/antrag/anlagen")
+        person.answer(("mehr", "1"), files=[("datei", ("plan.pdf", PDF + b"0" * 600_000, "application/pdf"))])
+        assert person.errors == {}
+        person.get("/freigabe/personen")
+        person.post("/freigabe/personen", [("role", "Miteigentümerin")])
+        assert person.path == "/antrag/pruefen"
+        page = person.declare()
+        assert page.status_code == 429
+        assert "sehr viele Dateien" in page.text
+        # Nothing is frozen: a smaller form goes out to the others.
+        person.get("/antrag/anlagen")
+        person.answer(("entfernen", "1"))
+        person.get("/antrag/pruefen")
+        assert person.declare().url.endswith("/freigabe/links")
+
+
 def test_a_file_that_was_not_asked_for_and_a_question_of_another_page_are_refused(way):
     person = way.someone()
     person.begin(RESIDENCE, HANAU)
