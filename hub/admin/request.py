@@ -8,7 +8,7 @@ Whatever lies outside does not exist for the person: the answer is "not found", 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -69,7 +69,7 @@ from hub.store import (
 )
 from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import CatalogBook
-from hub.validation.manifest import Edition, SchemaStanding
+from hub.validation.standing_changes import StandingChanges
 
 _PAGE = 500
 
@@ -325,7 +325,7 @@ class Tools:
     adapters: AdapterSettings
     trials: TestDelivery
     arrivals: Arrivals
-    set_standing: Callable[[Edition, SchemaStanding], None]
+    standings: StandingChanges
     #: A tree of a land shows all its municipalities; one of more than these only those that were asked for.
     most_in_tree: int = 1_500
 
@@ -503,6 +503,16 @@ _NOTES: Mapping[str, Text] = {
     "way-approved": Text("Freigegeben und wirksam.", "Approved and in effect."),
     "way-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
     "key-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
+    "standing-proposed": Text(
+        "Vorgeschlagen. Eine zweite Person muss zustimmen; bis dahin bleibt die Version, wie sie ist.",
+        "Proposed. A second person has to approve it; until then the version stays as it is.",
+    ),
+    "standing-approved": Text("Freigegeben. Es gilt binnen einer Sekunde.", "Approved. It counts within a second."),
+    "standing-refused": Text("Die Änderung ist verworfen.", "The change is dropped."),
+    "standing-back": Text(
+        "Zurückgenommen. Die Version steht wieder, wie sie davor stand.",
+        "Taken back. The version stands as it did before.",
+    ),
     "admitted": Text("Das Paket steht im Katalog.", "The package is in the catalogue."),
     "welcome": Text(
         "Ihr Konto ist angelegt. Richten Sie jetzt den zweiten Faktor ein.",

@@ -15,13 +15,15 @@ from itertools import groupby
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.administration.versions import require_another
-from hub.errors import Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
+from hub.administration.versions import require_another, word_needed
+from hub.errors import Conflict, Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
 from hub.identity import Right
 from hub.model import Destination, is_uri
+from hub.store import AuditEntry
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
 from hub.validation.catalog import SchemaEntry
 from hub.validation.manifest import Manifest, SchemaStanding, Status
+from hub.validation.standing_changes import StandingChange, waits_no_more
 from hub.web.responses import status_of
 
 _DAYS = 30
@@ -54,12 +56,14 @@ def index(visit: Visit) -> Response:
         day=visit.now.date(),
         days=_DAYS,
         arrivals=visit.tools.arrivals.waiting() if _may_discard(visit) else [],
+        standings=visit.tools.standings.waiting() if _may_discard(visit) else [],
     )
 
 
 def show(visit: Visit, *, error: HubError | None = None) -> Response:
     """Show one version."""
     edition = _edition(visit)
+    named = (edition.manifest.standard, edition.manifest.version)
     others = [
         each.manifest.version
         for each in _entries(visit)
@@ -67,13 +71,16 @@ def show(visit: Visit, *, error: HubError | None = None) -> Response:
     ]
     return visit.page(
         "schema.html",
-        status=200 if error is None else 422,
+        status=200 if error is None else 422 if isinstance(error, Malformed) else status_of(error),
         edition=edition,
         others=list(dict.fromkeys(others)),
         day=visit.now.date(),
         days=_DAYS,
         states=list(Status),
         may_decide=_whole(visit),
+        may_approve=visit.person.may_everywhere(Right.APPROVE),
+        waiting=visit.tools.standings.of(named) if _may_discard(visit) else None,
+        earlier=visit.tools.standings.earlier(named),
         error=error,
     )
 
@@ -98,8 +105,8 @@ def difference(visit: Visit) -> Response:
     )
 
 
-def decide(visit: Visit) -> Response:
-    """Announce, put into force or withdraw a version; what was accepted under it stays accepted."""
+def propose(visit: Visit) -> Response:
+    """Propose to announce, put into force or withdraw a version: it changes what citizens see, so a second person decides."""
     visit.scope.require_no_tenant()
     edition = _edition(visit)
     manifest, form = edition.manifest, visit.form
@@ -109,17 +116,99 @@ def decide(visit: Visit) -> Response:
             valid_from=day_of(form.text("valid_from", longest=10)),
             valid_until=day_of(form.text("valid_until", longest=10)),
         )
-        if standing.status is not Status.VALID and edition.offered_by and form.text("sure") != "yes":
-            raise _still_offered(len(edition.offered_by))
-    except Refused as refused:
+        _require_certainty(visit, standing, edition)
+        change = StandingChange(
+            edition=(manifest.standard, manifest.version),
+            standing=standing,
+            before=_standing_of(manifest),
+            reason=form.text("text", longest=500),
+            proposed_by=visit.person.name,
+            proposed_at=visit.now,
+        )
+        visit.tools.standings.propose(change)
+    except (Refused, Conflict) as refused:
         return show(visit, error=refused)
-    visit.tools.set_standing((manifest.standard, manifest.version), standing)
-    said = {"status": standing.status.value, "valid_from": standing.valid_from, "valid_until": standing.valid_until}
-    before = {"status": manifest.status.value, "valid_from": manifest.valid_from, "valid_until": manifest.valid_until}
-    entry = visit.audit("schema.standing", f"schema:{manifest.standard}/{manifest.version}")
-    entry = replace(entry, before=_texts(before), after={**_texts(said), "text": form.text("text", longest=500)})
-    visit.hub.store.audit.append(entry)
-    return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="saved")
+    visit.hub.store.audit.append(_audited(visit, "schema.standing-propose", change, text=change.reason))
+    return visit.to(_place(change), note="standing-proposed")
+
+
+def approve(visit: Visit) -> Response:
+    """Have a proposed standing count; what was accepted under the version stays accepted."""
+    edition, waiting = _proposed(visit)
+    named = Text(*(f"{edition.manifest.standard} {edition.manifest.version}",) * 2)
+    try:
+        require_another(visit.hub.store, visit.person, [waiting.proposed_by], named, now=visit.now)
+        _require_certainty(visit, waiting.standing, edition)
+    except (Forbidden, Refused) as refused:
+        return show(visit, error=refused)
+    change = visit.tools.standings.approve(waiting.edition, waiting.change_id)
+    said = {"text": change.reason, "proposed_by": change.proposed_by, "remark": visit.form.text("remark", longest=500)}
+    visit.hub.store.audit.append(_audited(visit, "schema.standing", change, **said))
+    return visit.to(_place(change), note="standing-approved")
+
+
+def refuse(visit: Visit) -> Response:
+    """Drop a proposed standing: who may propose one, and who might have approved it."""
+    _, waiting = _proposed(visit)
+    if not _may_discard(visit):
+        visit.person.require(Right.OPERATE)
+    change = visit.tools.standings.drop(waiting.edition, waiting.change_id)
+    visit.hub.store.audit.append(_audited(visit, "schema.standing-refuse", change, proposed_by=change.proposed_by))
+    return visit.to(_place(change), note="standing-refused")
+
+
+def roll_back(visit: Visit) -> Response:
+    """Bring back where a version stood before the last change; one person suffices, for two had approved that once."""
+    visit.scope.require_no_tenant()
+    manifest = _edition(visit).manifest
+    reason = visit.form.text("text", longest=500)
+    try:
+        if not reason:
+            raise word_needed(Text("Eine Rücknahme", "A rollback"))
+        standing = visit.tools.standings.roll_back((manifest.standard, manifest.version))
+    except (Invalid, NotFound) as refused:
+        return show(visit, error=refused)
+    entry = visit.audit("schema.standing-rollback", f"schema:{manifest.standard}/{manifest.version}")
+    before, after = _said_of(_standing_of(manifest)), _said_of(standing)
+    visit.hub.store.audit.append(replace(entry, before=before, after={**after, "text": reason}))
+    return visit.to(f"/schemas/{manifest.standard}/{manifest.version}", note="standing-back")
+
+
+def _proposed(visit: Visit) -> tuple[ListedEdition, StandingChange]:
+    """Return a version and the change of it that the form means; raise ``NotFound`` where another waits, or none."""
+    visit.scope.require_no_tenant()
+    edition = _edition(visit)
+    waiting = visit.tools.standings.of((edition.manifest.standard, edition.manifest.version))
+    if waiting is None or waiting.change_id != visit.form.text("change", longest=40):
+        raise waits_no_more()
+    return edition, waiting
+
+
+def _require_certainty(visit: Visit, standing: SchemaStanding, edition: ListedEdition) -> None:
+    """Whoever takes a version from destinations that offer it says that they know."""
+    if standing.status is not Status.VALID and edition.offered_by and visit.form.text("sure") != "yes":
+        raise _still_offered(len(edition.offered_by))
+
+
+def _place(change: StandingChange) -> str:
+    return "/schemas/{}/{}".format(*change.edition)
+
+
+def _audited(visit: Visit, action: str, change: StandingChange, **more: str) -> AuditEntry:
+    entry = visit.audit(action, "schema:{}/{}".format(*change.edition))
+    return replace(entry, before=_said_of(change.before), after={**_said_of(change.standing), **more})
+
+
+def _standing_of(manifest: Manifest) -> SchemaStanding:
+    return SchemaStanding(status=manifest.status, valid_from=manifest.valid_from, valid_until=manifest.valid_until)
+
+
+def _said_of(standing: SchemaStanding) -> dict[str, str | None]:
+    days = {"valid_from": standing.valid_from, "valid_until": standing.valid_until}
+    return {
+        "status": standing.status.value,
+        **{name: None if day is None else str(day) for name, day in days.items()},
+    }
 
 
 def _entries(visit: Visit) -> tuple[SchemaEntry, ...]:
@@ -134,10 +223,6 @@ def day_of(text: str, name: str = "valid_from") -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError as exc:
         raise Malformed(Text("Ein Tag hat die Form 2026-12-31.", "A day has the form 2026-12-31."), field=name) from exc
-
-
-def _texts(said: Mapping[str, object]) -> dict[str, str | None]:
-    return {name: None if value is None else str(value) for name, value in said.items()}
 
 
 def _status(text: str) -> Status:

@@ -46,6 +46,7 @@ from hub.observability.diagnosis import MARK
 from hub.resources import shipped
 from hub.validation.arrivals import Arrivals
 from hub.validation.manifest import Manifest, write_standing
+from hub.validation.standing_changes import StandingChanges
 
 _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
@@ -130,7 +131,7 @@ def admin_desks(hub: Context) -> admin.Tools:
         adapters=hub.adapter_settings,
         trials=hub.trials,
         arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs, convert=_import_packed),
-        set_standing=partial(write_standing, mine),
+        standings=StandingChanges(settings.data / "schema-standings", partial(write_standing, mine)),
     )
 
 

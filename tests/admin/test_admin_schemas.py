@@ -237,18 +237,72 @@ def test_what_is_wrong_stands_at_its_field(pages, name):
     assert list((pages.stage.data / "schema-arrivals").glob("*")) == []
 
 
-def test_withdrawing_what_is_offered_takes_a_second_thought(pages):
-    otto = pages.as_("otto")
-    path = "/schemas/bauantrag/1.0/standing"
-    refused = otto.post(path, status="withdrawn", valid_from="", valid_until="")
+STANDING = "/schemas/bauantrag/1.0/standing"
+WITHDRAWN = {"status": "withdrawn", "valid_from": "", "valid_until": "", "sure": "yes", "text": "Fehler im Schema"}
+
+
+def _change_on(page):
+    return re.search(r'name="change" value="([0-9a-f]{32})"', page.text)[1]
+
+
+def _shown(pages, person):
+    pages.stage.hub.catalogs.looked -= 10
+    return person.get("/schemas/bauantrag/1.0").text
+
+
+def test_withdrawing_what_is_offered_takes_a_second_thought_and_a_second_person(pages):
+    otto, anton = pages.as_("otto"), pages.as_("anton")
+    refused = otto.post(STANDING, **{**WITHDRAWN, "sure": ""})
     assert refused.status_code == 422
     assert "bieten diese Version an" in refused.text
-    otto.post(path, status="withdrawn", valid_from="", valid_until="", sure="yes", text="Fehler im Schema")
-    pages.stage.hub.catalogs.looked -= 10
-    assert "zurückgezogen" in otto.get("/schemas/bauantrag/1.0").text
-    (entry,) = [each.entry for each in pages.store.audit.entries(action="schema.standing", scope=EVERYTHING).items]
-    assert entry.before["status"] == "valid"
+    proposed = otto.post(STANDING, **WITHDRAWN)
+    assert "Vorgeschlagen. Eine zweite Person muss zustimmen" in proposed.text
+    assert "/standing/approve" not in proposed.text
+    assert "zurückgezogen</span>" not in _shown(pages, otto), "nothing has changed for citizens yet"
+    assert "bauantrag 1.0: zurückgezogen" in anton.get("/schemas").text
+    change = _change_on(anton.get("/schemas/bauantrag/1.0"))
+    assert otto.post(STANDING, **WITHDRAWN).status_code == 409
+    assert otto.post(f"{STANDING}/approve", change=change, sure="yes").status_code == 403
+    assert anton.post(f"{STANDING}/approve", change="0" * 32, sure="yes").status_code == 404
+    assert anton.post(f"{STANDING}/approve", change=change).status_code == 422
+    assert "Freigegeben" in anton.post(f"{STANDING}/approve", change=change, sure="yes").text
+    assert "zurückgezogen</span>" in _shown(pages, otto)
+    assert anton.post(f"{STANDING}/approve", change=change, sure="yes").status_code == 404
+    (entry,) = [each.entry for each in pages.store.audit.entries(action="schema.standing", scope=EVERYTHING).items][1:]
+    assert (entry.actor, entry.before["status"]) == ("anton", "valid")
     assert (entry.after["status"], entry.after["text"]) == ("withdrawn", "Fehler im Schema")
+    assert entry.after["proposed_by"] == "otto"
+
+
+def test_one_person_takes_the_last_change_of_a_version_back_with_a_reason(pages):
+    otto, anton = pages.as_("otto"), pages.as_("anton")
+    assert anton.post(f"{STANDING}/rollback", text="so").status_code == 404
+    change = _change_on(otto.post(STANDING, **WITHDRAWN))
+    anton.post(f"{STANDING}/approve", change=change, sure="yes")
+    assert "zurückgezogen</span>" in _shown(pages, anton)
+    assert anton.post(f"{STANDING}/rollback", text="").status_code == 422
+    assert otto.post(f"{STANDING}/rollback", text="so").status_code == 403
+    assert "steht wieder, wie sie davor stand" in anton.post(f"{STANDING}/rollback", text="Irrtum").text
+    assert "zurückgezogen</span>" not in _shown(pages, anton)
+    assert anton.post(f"{STANDING}/rollback", text="so").status_code == 404
+    assert _actions(pages) == ["schema.standing-propose", "schema.standing", "schema.standing-rollback"]
+
+
+def test_attack_who_may_both_propose_and_approve_a_standing_does_not_do_both_for_one(pages):
+    both = (Role.OPERATOR, Role.APPROVER)
+    pages.accounts.add("olga", PASSWORD, roles=both, actor="cli:test", now=pages.stage.clock())
+    olga = pages.as_("olga")
+    change = _change_on(olga.post(STANDING, **WITHDRAWN))
+    refused = olga.post(f"{STANDING}/approve", change=change, sure="yes")
+    assert refused.status_code == 403
+    assert "Das braucht eine zweite Person. bauantrag 1.0 haben Sie selbst bearbeitet." in refused.text
+    viktor = pages.as_("viktor")
+    assert change not in viktor.get("/schemas/bauantrag/1.0").text
+    for act in ("approve", "refuse", "rollback"):
+        assert viktor.post(f"{STANDING}/{act}", change=change, sure="yes", text="so").status_code == 403
+    assert "Die Änderung ist verworfen" in olga.post(f"{STANDING}/refuse", change=change).text
+    assert "zurückgezogen</span>" not in _shown(pages, olga)
+    assert _actions(pages) == ["schema.standing-propose", "schema.standing-refuse"]
 
 
 @pytest.mark.parametrize("fields", [{"status": "great"}, {"status": "valid", "valid_from": "tomorrow"}])

@@ -100,7 +100,9 @@ def test_a_district_does_not_touch_the_catalogue_of_all(pages):
     assert walter.post("/schemas/import", standard="x", version="1").status_code == 403
     for action in ("admit", "discard"):
         assert walter.post(f"/schemas/import/{'0' * 32}/{action}").status_code == 403
-    assert walter.post("/schemas/bauantrag/1.0/standing", status="withdrawn", sure="yes").status_code == 403
+    for act in ("", "/approve", "/refuse", "/rollback"):
+        path = f"/schemas/bauantrag/1.0/standing{act}"
+        assert walter.post(path, status="withdrawn", sure="yes", text="so", change="0" * 32).status_code == 403
     assert walter.get("/schemas/bauantrag/1.0").status_code == 200
 
 

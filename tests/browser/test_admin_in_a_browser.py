@@ -306,9 +306,41 @@ def test_a_schema_package_is_checked_before_it_is_taken_over(visit, pages, tmp_p
     _picture(operator, "schema-arrival")
     _require_access(operator, "schema-arrival")
     assert operator.get_by_text("bestanden").count() == 5
-    operator.get_by_role("button", name="In den Katalog übernehmen").click()
-    operator.get_by_text("Das Paket steht im Katalog.").wait_for()
+    # Whoever brought it in does not take it over: a second person who may approve finds it and does.
+    operator.get_by_text("In den Katalog übernimmt es eine zweite Person").wait_for()
+    assert operator.get_by_role("button", name="In den Katalog übernehmen").count() == 0
+    approver = visit("anton")
+    approver.goto(f"{pages.base}/schemas")
+    approver.get_by_role("link", name="probe 1.0").click()
+    _picture(approver, "schema-arrival-approver")
+    _require_access(approver, "schema-arrival-approver")
+    approver.get_by_role("button", name="In den Katalog übernehmen").click()
+    approver.get_by_text("Das Paket steht im Katalog.").wait_for()
     assert (pages.stage.data / "schemas" / "probe" / "1.0" / "catalog.yaml").is_file()
+
+
+def test_two_people_withdraw_a_version_and_one_brings_it_back(visit, pages):
+    operator, approver = visit("otto", width=360), visit("anton", width=360)
+    operator.goto(f"{pages.base}/schemas/fim-hundesteuer/1.0")
+    operator.get_by_label("Status").select_option(label="zurückgezogen")
+    operator.get_by_label("Grund", exact=True).fill("Fehler im Schema")
+    if operator.get_by_label("Auch wenn").count():
+        operator.get_by_label("Auch wenn").check()
+    operator.get_by_role("button", name="Vorschlagen").click()
+    operator.get_by_text("Vorgeschlagen. Eine zweite Person muss zustimmen").wait_for()
+    approver.goto(f"{pages.base}/schemas")
+    approver.get_by_role("link", name="fim-hundesteuer 1.0: zurückgezogen").click()
+    assert approver.evaluate("document.documentElement.scrollWidth") <= 360
+    _picture(approver, "standing-waits-360")
+    _require_access(approver, "standing-waits")
+    if approver.get_by_label("Auch wenn").count():
+        approver.get_by_label("Auch wenn").check()
+    approver.get_by_role("button", name="Freigeben").click()
+    approver.get_by_text("Freigegeben. Es gilt binnen einer Sekunde.").wait_for()
+    approver.get_by_label("Grund der Rücknahme").fill("Irrtum")
+    _require_access(approver, "standing-back")
+    approver.get_by_role("button", name="Sofort zurücknehmen").click()
+    approver.get_by_text("Die Version steht wieder, wie sie davor stand.").wait_for()
 
 
 def test_an_operators_forms_are_accessible_on_a_narrow_screen(visit, pages):
