@@ -127,7 +127,7 @@ class ForwardBook:
             return wish
 
     def approve(self, request_id: UUID, who: str, now: datetime) -> HandOn:
-        """Have a hand-on go that a colleague proposed.
+        """Have a hand-on go that a colleague proposed, with all that came and was written by now.
 
         Raises:
             NotFound: there is none. Conflict: it is not proposed any more. Forbidden: whoever approves proposed it.
@@ -143,8 +143,8 @@ class ForwardBook:
                     ),
                 )
             connection.execute(
-                "UPDATE forward SET state = 'wanted', second = ?, due = ?, changed_at = ? WHERE request_id = ?",
-                (who, now.timestamp(), now.isoformat(), str(request_id)),
+                "UPDATE forward SET state = 'wanted', second = ?, at = ?, due = ?, changed_at = ? WHERE request_id = ?",
+                (who, now.isoformat(), now.timestamp(), now.isoformat(), str(request_id)),
             )
             _deed(connection, wish, who, "forward-approved", now)
         return self._existing(request_id)

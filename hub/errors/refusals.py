@@ -268,3 +268,28 @@ def not_approved(named: Text) -> Invalid:
         ),
         slug="not-approved",
     )
+
+
+def forwarded_already() -> Conflict:
+    """Return the refusal of handing on what was handed on."""
+    return Conflict(
+        Text(
+            "Dieser Vorgang ist schon abgegeben. Wohin, steht in seinem Protokoll.",
+            "This case was handed on already. Its log says where to.",
+        ),
+        slug="forwarded-already",
+    )
+
+
+def case_goes_on(case_id: UUID) -> Invalid:
+    """Return the refusal of what comes in a case that goes on as another one, ``case_id``."""
+    return Invalid(
+        Text(
+            f"Dieser Vorgang ist an eine andere Stelle abgegeben; hier liest ihn niemand mehr. Er geht als {case_id} weiter: "
+            "Schreiben Sie dorthin.",
+            f"This case was handed on to another authority; nobody reads it here any more. It goes on as {case_id}: write "
+            "there.",
+        ),
+        slug="case-goes-on",
+        caseId=str(case_id),
+    )

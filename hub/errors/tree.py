@@ -76,6 +76,7 @@ TITLES: Mapping[str, Text] = {
     "body-required": Text("Inhalt fehlt", "No body"),
     "callback-url-refused": Text("Rückrufadresse abgelehnt", "Callback address refused"),
     "case-closed": Text("Vorgang abgeschlossen", "Case closed"),
+    "case-goes-on": Text("Vorgang geht anderswo weiter", "Case goes on elsewhere"),
     "case-file-closed": Text("Vorgang geschlossen", "Case closed here"),
     "case-of-another-authority": Text("Vorgang einer anderen Stelle", "Case of another authority"),
     "case-taken": Text("Jemand bearbeitet den Vorgang", "Somebody works on the case"),

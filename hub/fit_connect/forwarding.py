@@ -20,7 +20,17 @@ from uuid import UUID
 
 from hub.admission import Admission
 from hub.areas import Area, Gazetteer
-from hub.errors import Conflict, IdempotencyConflict, Invalid, KeyUnavailable, NotFound, Text, not_found, state_forbids
+from hub.errors import (
+    Conflict,
+    IdempotencyConflict,
+    Invalid,
+    KeyUnavailable,
+    NotFound,
+    Text,
+    forwarded_already,
+    not_found,
+    state_forbids,
+)
 from hub.fit_connect.messages import ExchangeLimits, Sending, require_jwe, too_many_attachments
 from hub.identity import Caller, own_destination, require_party
 from hub.model import (
@@ -44,7 +54,7 @@ from hub.notifications.callbacks import CallbackWriter
 from hub.proof.evidence import Evidences
 from hub.routing import RoutingTable, legal_day
 from hub.services import ServiceCatalogue
-from hub.store import Announcement, CaseHead, Store, StoredMessage
+from hub.store import Announcement, Case, CaseHead, Store, StoredMessage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,32 +138,36 @@ class Forwarding:
             NotFound: no such case, or no such submission in it. Forbidden: the case is another authority's.
             Conflict: what is handed on was rejected or deleted (``state-forbids``, ``forward-after-deletion``), was handed on
                 before (``forwarded-already``), would go to oneself (``forward-to-oneself``), back to an authority that had it
-                (``forward-loop``), or on without end (``forward-chain-too-long``); the next authority takes nothing now
-                (``forward-destination-closed``), does not offer the service (``forward-service-not-offered``), or has no
-                usable key (``forward-without-key``).
+                (``forward-loop``), or on without end (``forward-chain-too-long``); the next authority takes nothing now, or not
+                from this sender (``forward-destination-closed``), does not offer the service
+                (``forward-service-not-offered``), or has no usable key (``forward-without-key``).
             IdempotencyConflict: the request's id came with another wish.
             NoRoute: nobody, or more than one, is responsible. Invalid: the reason is none of the list.
             TooLarge, StoreUnavailable: as of announcements.
         """
         self._hub.admission.require_disk()
-        old = self._submission(wish, caller)
-        wish = replace(wish, service=self._service(wish, old))
         found = self._hub.store.forwardings.asked(caller.client_id, wish.request_id)
         if found is not None:
             _require_same(found, wish)
-            known = self._begun(found, old, now)
+            self._own(wish.case_id, caller)
+            known = self._begun(found, wish, caller, now)
             if known is not None:
                 return known
+        old = self._submission(wish, caller)
+        wish = replace(wish, service=self._service(wish, old))
         self._require_first(wish)
         authority = self._next(wish, now)
         link = self._link(wish, authority, old, caller, now)
-        self._hub.store.forwardings.begin(
-            link, self._announcement(link, wish, old, authority), lambda _head, _state: self._first_events(link, now)
+        counts = self._hub.store.forwardings.begin(
+            link,
+            self._announcement(link, wish, old, authority),
+            lambda _head, _state: self._first_events(link, now),
+            forget=lambda stale: self._event(EventKind.DELETE, stale.case_id, stale.submission_id, {}, now),
         )
         return BegunForward(
-            link=link,
+            link=counts,
             destination=authority.destination,
-            state=State.INCOMPLETE,
+            state=State.INCOMPLETE if counts is link else State.SUBMITTED,
             receipt=self._receipt(old, now),
         )
 
@@ -162,7 +176,7 @@ class Forwarding:
 
         Raises:
             NotFound: nothing of this case was handed on under that id. Forbidden: the case is another authority's.
-            Conflict: the new submission is not submitted yet.
+            Conflict: the new submission is not submitted yet, or the case went elsewhere meanwhile (``forwarded-already``).
         """
         store = self._hub.store
         link = store.forwardings.begun(submission_id)
@@ -208,13 +222,17 @@ class Forwarding:
 
     # ------------------------------------------------------------------------------------------- what is judged
 
-    def _submission(self, wish: ForwardWish, caller: Caller) -> StoredMessage:
-        """Return what is handed on, once the caller may."""
-        store = self._hub.store
-        case = store.submissions.case(wish.case_id)
+    def _own(self, case_id: UUID, caller: Caller) -> Case:
+        """Return a case of the caller's destination."""
+        case = self._hub.store.submissions.case(case_id)
         if case is None or case.tombstone is not None:
             raise not_found("case-not-found")
-        own_destination(store, case.destination_id, caller)
+        own_destination(self._hub.store, case.destination_id, caller)
+        return case
+
+    def _submission(self, wish: ForwardWish, caller: Caller) -> StoredMessage:
+        """Return what is handed on, once the caller may."""
+        store, case = self._hub.store, self._own(wish.case_id, caller)
         message = store.submissions.message(wish.submission_id, Subject.SUBMISSION)
         if message is None or message.case_id != case.case_id or message.submitted_at is None:
             raise not_found("submission-not-found")
@@ -242,13 +260,7 @@ class Forwarding:
 
     def _require_first(self, wish: ForwardWish) -> None:
         if self._hub.store.forwardings.out_of(wish.case_id):
-            raise Conflict(
-                Text(
-                    "Dieser Vorgang ist schon abgegeben. Wohin, steht in seinem Protokoll.",
-                    "This case was handed on already. Its log says where to.",
-                ),
-                slug="forwarded-already",
-            )
+            raise forwarded_already()
 
     def _next(self, wish: ForwardWish, now: datetime) -> NextAuthority:
         if wish.reason not in FORWARD_REASONS_BY_NAME:
@@ -261,6 +273,16 @@ class Forwarding:
             raise too_many_attachments(self._limits.attachments)
         area, service = self._area(wish.area, now), canonical_service(wish.service)
         route = self._hub.table().responsible(area, service, now)
+        case = self._hub.store.submissions.case(wish.case_id)
+        if case is None or not route.rule.admits(case.sender):
+            # Whoever could not apply there cannot be brought there either.
+            raise _refused(
+                slug="forward-destination-closed",
+                de="Die zuständige Stelle nimmt diese Leistung noch nicht online an, oder nur auf Einladung. Geben Sie auf "
+                "anderem Weg ab.",
+                en="The responsible authority does not take this service online yet, or by invitation only. Hand on another "
+                "way.",
+            )
         destination = self._hub.directory.destination(route.destination_id, now=now)
         if destination is None or destination.status != "active":
             raise _refused(
@@ -327,11 +349,17 @@ class Forwarding:
 
     # ------------------------------------------------------------------------------------------- what is written
 
-    def _begun(self, link: ForwardLink, old: StoredMessage, now: datetime) -> BegunForward | None:
-        """Return how far a request has come; None where what it announced was deleted meanwhile."""
+    def _begun(self, link: ForwardLink, wish: ForwardWish, caller: Caller, now: datetime) -> BegunForward | None:
+        """Return how far a request has come; None where what it announced was deleted meanwhile.
+
+        Once the next authority has all of it, it is told whatever became of the old submission: it only has to be completed.
+        """
         message = self._hub.store.submissions.message(link.submission_id, Subject.SUBMISSION)
         if message is None or (message.submitted_at is None and message.state is not State.INCOMPLETE):
             return None
+        old = self._hub.store.submissions.message(link.from_submission_id, Subject.SUBMISSION)
+        if old is None or message.submitted_at is None:
+            old = self._submission(wish, caller)
         destination = self._hub.store.parties.destination(link.destination_id)
         if destination is None:
             raise not_found("destination-not-found", link.destination_id)
@@ -427,10 +455,12 @@ def _said(link: ForwardLink, case_id: UUID, submission_id: UUID, destination_id:
 
 
 def _require_same(link: ForwardLink, wish: ForwardWish) -> None:
+    # What the catalogue named for a wish without a service may be another one by now.
+    service = canonical_service(wish.service) if wish.service else link.service
     same = (link.from_case_id, link.from_submission_id, link.service, link.reason) == (
         wish.case_id,
         wish.submission_id,
-        canonical_service(wish.service),
+        service,
         wish.reason,
     )
     if not same:

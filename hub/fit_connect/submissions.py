@@ -25,6 +25,7 @@ from hub.errors import (
     Text,
     already_submitted,
     attachment_not_announced,
+    case_goes_on,
     destination_state,
     not_found,
 )
@@ -102,7 +103,8 @@ class Announcing:
         Raises:
             NotFound: no such destination, or no such case of the caller's with it.
             Forbidden: the token is bound to other regions or services.
-            Invalid: the destination does not take submissions now (``destination-state-invalid``), or only by the plain door.
+            Invalid: the case was handed on (``case-goes-on``), or the destination does not take submissions now
+                (``destination-state-invalid``), or only by the plain door.
             TooLarge: too many attachments. StoreUnavailable: the disk is nearly full.
         """
         self.tools.hub.admission.require_disk()
@@ -138,13 +140,17 @@ class Announcing:
 
         Raises:
             NotFound: no such case. Forbidden: the caller is no party of it.
-            Invalid: the case has nobody who could receive it. TooLarge, StoreUnavailable: as :meth:`announce`.
+            Invalid: the case has nobody who could receive it, or it was handed on and the caller is its sender.
+            TooLarge, StoreUnavailable: as :meth:`announce`.
         """
         self.tools.hub.admission.require_disk()
         case = self.tools.hub.store.submissions.case(wish.case_id)
         if case is None or case.tombstone is not None:
             raise not_found("case-not-found")
         destination = self.tools.receivers.existing(case.destination_id, now=now)
+        addressee = _other_party(case, destination, caller)
+        if addressee != case.sender:
+            self._require_kept(case.case_id)
         message = Announcement(
             kind=Subject.REPLY,
             id=new_id(now),
@@ -152,7 +158,7 @@ class Announcing:
             new_case=False,
             destination_id=case.destination_id,
             sender=caller.client_id,
-            addressee=_other_party(case, destination, caller),
+            addressee=addressee,
             door=Door.SEALED,
             service=Service(identifier=""),
             announced=self._announced(wish.announced),
@@ -200,6 +206,13 @@ class Announcing:
                     "This case belongs to another client. Leave caseId out to begin a new one.",
                 )
             )
+        self._require_kept(case_id)
+
+    def _require_kept(self, case_id: UUID) -> None:
+        """Refuse what a sender says in a case that was handed on: whoever had it looks there no more."""
+        gone = self.tools.hub.store.forwardings.gone_to(case_id)
+        if gone is not None:
+            raise case_goes_on(gone.case_id)
 
     def _creating(self, message: Announcement, now: datetime) -> MakeEvents:
         event = self.tools.event(message.case_id, message.kind, message.id, EventKind.CREATE, now)

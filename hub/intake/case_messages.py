@@ -3,15 +3,16 @@
 A sender writes into the cases that it opened, and into nobody else's. Its service and area have to lead to the authority that
 has the case, by the same rules as a new application. What it may be: an application of a schema that the destination offers for
 the service (a correction if it names the submission that it replaces, where the service allows that), or a message of the hub's
-own schema, which needs no offer: an answer to a reply always, a withdrawal where the service allows it.
+own schema, which needs no offer: an answer to a reply always, a withdrawal where the service allows it. Into a case that was
+handed on nothing comes any more; an answer to what was asked there goes into the case that it goes on as.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
-from hub.errors import Invalid, Text, not_found
+from hub.errors import Invalid, Text, case_goes_on, not_found
 from hub.model import MESSAGE_SCHEMA, CaseMessage, CaseMessageKind, Cover, Destination, InCase, Subject
 from hub.services import PublicService
 from hub.store import Case, Store, StoredMessage
@@ -31,7 +32,7 @@ class CaseDesk:
 
         Raises:
             NotFound: there is no such case, its log was dropped, or another sender opened it (``case-not-found``).
-            Invalid: it replaces something and names no case.
+            Invalid: it replaces something and names no case; or the case was handed on (``case-goes-on``, with its new id).
         """
         if cover.case_id is None:
             if cover.replaces is not None:
@@ -40,6 +41,9 @@ class CaseDesk:
         case = store.submissions.case(cover.case_id)
         if case is None or case.sender != cover.sender or case.tombstone is not None:
             raise not_found("case-not-found")
+        gone = store.forwardings.gone_to(case.case_id)
+        if gone is not None:
+            raise case_goes_on(gone.case_id)
         return cls(store=store, case=case, cover=cover)
 
     def require_destination(self, destination: Destination) -> None:
@@ -113,7 +117,10 @@ class CaseDesk:
         self._require_here(found if fits and not of_message else None)
 
     def _require_reply(self, reply_id: UUID) -> None:
+        """Require a reply to the sender in this case, or in one that it was before it was handed on: questions stay open."""
         found = self.store.submissions.message(reply_id, Subject.REPLY)
+        if found is not None and found.case_id in self.store.forwardings.earlier(self.case.case_id):
+            found = replace(found, case_id=self.case.case_id)
         self._require_here(found if found is not None and found.addressee == self.cover.sender else None)
 
     def _require_here(self, found: StoredMessage | None) -> None:

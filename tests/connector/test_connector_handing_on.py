@@ -496,6 +496,8 @@ def test_a_proposal_is_taken_back_and_then_decided_here(towns: Towns):
     towns.run("Wiesbaden")
     desk = connector.say.desk
     wished = desk.forward(handing(applied.submission_id), who="anna")
+    # What comes before a colleague agrees goes along: the wish counts from then on.
+    towns.stage.clock.pass_(minutes=1)
     with pytest.raises(Forbidden):
         desk.approve_forward(wished.request_id, who="anna")
     assert desk.withdraw_forward(wished.request_id, who="bert").state is ForwardState.WITHDRAWN

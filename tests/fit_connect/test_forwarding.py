@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import orjson
 import pytest
-from sealed_door import Door, kinds, movable_door, put, read, shared_door
+from sealed_door import Door, Sent, kinds, movable_door, put, read, shared_door
 from sealed_door import post as posted
-from stage import BAUEN, TAUNUSSTEIN, WIESBADEN
+from sealed_replies import reply_to
+from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, WIESBADEN
 from stand_in import Answer
 
 from hub.client.verification import Received, ReceivedPart, require_proof
 from hub.crypto import claims_of, verify_receipt
-from hub.model import MOST_FORWARDS, ClientKind, EventKind, State
+from hub.model import MESSAGE_SCHEMA, MOST_FORWARDS, CaseMessage, CaseMessageKind, ClientKind, EventKind, State
+from hub.routing import Rule
 from hub.services import ServiceCatalogue
 
 __all__ = ["movable_door", "shared_door"]
@@ -176,6 +179,95 @@ def test_what_is_not_freed_goes_on_for_the_procedure_that_the_catalogue_names(
     assert begun.status == 201, begun.body
     link = house.door.hub.store.forwardings.begun(UUID(begun.json["submissionId"]))
     assert link.service == simplified
+
+
+def test_of_two_hand_ons_begun_the_later_counts_and_nothing_of_the_earlier_arrives(house: House):
+    first, second = house.ask().json, house.ask().json
+    sealed = {"encryptedMetadata": house.door.seal(b"{}"), "encryptedData": house.door.seal(b"{}")}
+    late = put(house.door.subscriber, f"/submission-api/v2/submissions/{first['submissionId']}", sealed)
+    assert late.status in {404, 409}, late.body
+    assert house.complete(first).status == 404
+    assert house.whole(second).status == 204
+    assert house.events(first["caseId"]) == [EventKind.CREATE, EventKind.FORWARDED_FROM, EventKind.DELETE]
+    assert house.events(house.case_id).count(EventKind.FORWARDED_TO) == 1
+    assert house.door.hub.notary.verify([UUID(first["caseId"]), UUID(house.case_id)]).findings == ()
+
+
+def test_what_lies_whole_and_unsaid_goes_on_under_a_new_request_and_never_elsewhere(house: House):
+    first = house.ask().json
+    sealed = {"encryptedMetadata": house.door.seal(b"{}"), "encryptedData": house.door.seal(b"{}")}
+    put(house.door.subscriber, f"/submission-api/v2/submissions/{first['submissionId']}", sealed)
+    assert slug(house.ask(ars="064120000000")) == (409, "forwarded-already")
+    again = house.ask()
+    assert (again.status, again.json["submissionId"], again.json["state"]) == (201, first["submissionId"], "submitted")
+    assert house.complete(again.json).status == 204
+    assert house.events(house.case_id).count(EventKind.FORWARDED_TO) == 1
+
+
+def test_what_lies_whole_is_completed_although_the_old_case_ended_meanwhile(house: House):
+    request_id, store = str(uuid4()), house.door.hub.store
+    begun = house.ask(requestId=request_id).json
+    sealed = {"encryptedMetadata": house.door.seal(b"{}"), "encryptedData": house.door.seal(b"{}")}
+    put(house.door.subscriber, f"/submission-api/v2/submissions/{begun['submissionId']}", sealed)
+    event = store.event_log.events(house.case_id).items[0]
+    ended = replace(event, seq=0, jti=uuid4(), kind=EventKind.REJECT)
+    store.event_log.append(event.case_id, event.subject_id, lambda _head, _state: (ended,))
+    again = house.ask(requestId=request_id)
+    assert (again.status, again.json["state"]) == (201, "submitted"), again.body
+    assert house.complete(begun).status == 204
+    assert house.events(house.case_id)[-1] is EventKind.FORWARDED_TO
+
+
+def test_an_authority_that_is_not_open_for_the_sender_gets_nothing_by_a_hand_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def admits(_rule: Rule, sender: str | None) -> bool:
+        asked.append(sender)
+        return False
+
+    monkeypatch.setattr(Rule, "admits", admits)
+    assert slug(house.ask()) == (409, "forward-destination-closed")
+    assert asked == [house.door.cast["sender"]["client_id"]], "it is the sender of the case that counts"
+
+
+def say(house: House, case_id: str, *, key: str = "", about: str = "", ars: str = TAUNUSSTEIN) -> Answer:
+    """Write into a case at the plain door: an application, or an answer about a reply."""
+    query = {"service": BAUEN, "ars": ars, "caseId": case_id} | ({"schema": MESSAGE_SCHEMA} if about else {})
+    data = CaseMessage(kind=CaseMessageKind.ANSWER, about=UUID(about), text="Ja.").content() if about else BAUANTRAG
+    headers = [
+        ("Content-Type", "application/json" if about else "application/xml"),
+        ("Idempotency-Key", key or str(uuid4())),
+    ]
+    return house.door.sender.ask("POST", f"/hub/v1/applications?{urlencode(query)}", *headers, body=[data])
+
+
+def test_what_comes_in_a_case_that_was_handed_on_is_refused_with_the_new_one_named(house: House):
+    door, old = house.door, Sent(house.submission_id, house.case_id, "", None)
+    question, key = reply_to(door, old, door.subscriber).submission_id, str(uuid4())
+    before = say(house, house.case_id, key=key)
+    assert before.status == 202, before.body
+    begun = house.forwarded()
+    assert say(house, house.case_id, key=key).json["receipt"] == before.json["receipt"], "a repeat is none of it"
+    announced = {"destinationId": str(door.destination_id), "announcedAttachments": [], "caseId": house.case_id}
+    service = {"name": "Bauen", "identifier": BAUEN}
+    for refused in (
+        say(house, house.case_id),
+        say(house, house.case_id, about=question),
+        posted(door.sender, "/v2/submissions", announced | {"publicService": service}),
+        posted(door.sender, "/v1/submissions", announced | {"serviceType": service}),
+        posted(door.sender, "/v2/replies", {"caseId": house.case_id, "announcedAttachments": []}),
+    ):
+        assert slug(refused) == (422, "case-goes-on")
+        assert refused.json["caseId"] == begun["caseId"]
+    # The authority of before still writes there, if only that the case is gone; and what it asked is answered where it goes on.
+    assert reply_to(door, old, door.subscriber).submission_id
+    taken = say(house, begun["caseId"], about=question, ars=WIESBADEN)
+    assert taken.status == 202, taken.body
+    foreign = House(door)
+    other = reply_to(door, Sent("", foreign.case_id, "", None), door.subscriber).submission_id
+    assert slug(say(house, begun["caseId"], about=other, ars=WIESBADEN)) == (422, "not-in-case")
 
 
 def slug(answer: Answer) -> tuple[int, str]:

@@ -45,6 +45,10 @@ def rule(amount: int, unit: str) -> DeadlineRule:
         ("2026-12-31", 2, "months", "2027-03-01"),
         # Saturday, Sunday and holidays go on to the next working day (§ 193): Christmas 2026 takes four days.
         ("2026-12-04", 3, "weeks", "2026-12-28"),
+        # Christmas Eve and New Year's Eve are working days.
+        ("2026-12-03", 3, "weeks", "2026-12-24"),
+        ("2026-11-30", 1, "months", "2026-12-30"),
+        ("2026-10-31", 2, "months", "2026-12-31"),
         ("2026-03-06", 4, "weeks", "2026-04-07"),
         ("2026-05-14", 3, "weeks", "2026-06-05"),
         ("2026-12-18", 2, "weeks", "2027-01-04"),

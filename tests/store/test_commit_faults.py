@@ -409,8 +409,10 @@ def forward_of(made: Any, **changes: Any) -> ForwardLink:
 def begin_forward(store: Store, made: Any) -> ForwardLink:
     new = announcement(made.destination_id)
     link = forward_of(made, submission_id=new.id, case_id=new.case_id)
-    store.forwardings.begin(link, new, making(new, EventKind.CREATE, EventKind.FORWARDED_FROM))
-    return link
+    first = making(new, EventKind.CREATE, EventKind.FORWARDED_FROM)
+    return store.forwardings.begin(
+        link, new, first, forget=lambda stale: event(stale.case_id, stale.submission_id, EventKind.DELETE)
+    )
 
 
 def complete_forward(store: Store, scene: Scene) -> bool:
