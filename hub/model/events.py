@@ -89,9 +89,8 @@ TRANSITIONS: Mapping[tuple[State | None, EventKind], State] = {
     (State.SUBMITTED, EventKind.FORWARDED_TO): State.SUBMITTED,
     (State.FORWARDED, EventKind.FORWARDED_TO): State.FORWARDED,
     (State.ACCEPTED, EventKind.FORWARDED_TO): State.ACCEPTED,
-    # The next authority has all of it by then; that it ended here meanwhile, before the last word was said, changes nothing.
+    # The next authority has all of it by then; that nobody answered here in time, before the last word, changes nothing.
     (State.REJECTED, EventKind.FORWARDED_TO): State.REJECTED,
-    (State.DELETED, EventKind.FORWARDED_TO): State.DELETED,
     (State.ACCEPTED, EventKind.DELETE): State.DELETED,
     (State.REJECTED, EventKind.DELETE): State.DELETED,
 }

@@ -18,7 +18,7 @@ from hub.errors import forwarded_already, not_found
 from hub.model import MOST_FORWARDS, Event, ForwardLink, State
 from hub.store import tables
 from hub.store.database import Database, maybe_moment, micros, moment, reads
-from hub.store.event_log import advance, lock_cases, move, write_events
+from hub.store.event_log import advance, lock_case, lock_cases, move, write_events
 from hub.store.outboxes import write_callbacks
 from hub.store.records import Announcement, CaseHead, MakeEvents, OutgoingCallback
 from hub.store.submissions import announced_in
@@ -51,11 +51,17 @@ class Forwardings:
 
         def write(connection: Connection) -> ForwardLink:
             with nothing_written():
+                lock_case(connection, link.from_case_id)
+                # Whoever completes holds both cases, but only of what came: nobody waits for these in a circle.
+                due = [
+                    each.case_id
+                    for each, state in _under_way(connection, link.from_case_id)
+                    if state is State.INCOMPLETE
+                ]
+                heads = lock_cases(connection, sorted(due, key=str)) if due else {}
+                # Held, they say whether one was submitted in between.
                 before = _under_way(connection, link.from_case_id)
-                heads = lock_cases(
-                    connection, sorted({link.from_case_id, *(each.case_id for each, _ in before)}, key=str)
-                )
-                before = _under_way(connection, link.from_case_id)
+                never = [each for each, state in before if state is State.INCOMPLETE]
                 whole = next((each for each, state in before if state not in _NEVER_CAME), None)
                 if _completed(connection, link.from_case_id) or (whole is not None and not _same_way(whole, link)):
                     raise forwarded_already()
@@ -63,9 +69,8 @@ class Forwardings:
                 renamed = update(_FORWARDINGS).where(_FORWARDINGS.c.submission_id == str(whole.submission_id))
                 connection.execute(renamed.values(request_id=str(link.request_id)))
                 return replace(whole, request_id=link.request_id)
-            for each, state in before:
-                if state is State.INCOMPLETE and each.case_id in heads:
-                    _delete_incomplete(connection, each, heads[each.case_id], forget(each))
+            for each in never:
+                _delete_incomplete(connection, each, heads[each.case_id], forget(each))
             stale = _FORWARDINGS.c.from_case_id == str(link.from_case_id)
             connection.execute(delete(_FORWARDINGS).where(stale))
             announced_in(connection, message, make)

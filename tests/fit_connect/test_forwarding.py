@@ -229,7 +229,7 @@ def test_an_authority_that_is_not_open_for_the_sender_gets_nothing_by_a_hand_on(
 
     monkeypatch.setattr(Rule, "admits", admits)
     assert slug(house.ask()) == (409, "forward-destination-closed")
-    assert asked == [house.door.cast["sender"]["client_id"]], "it is the sender of the case that counts"
+    assert asked == [house.door.stage.cast["sender"]["client_id"]], "it is the sender of the case that counts"
 
 
 def say(house: House, case_id: str, *, key: str = "", about: str = "", ars: str = TAUNUSSTEIN) -> Answer:
@@ -250,7 +250,8 @@ def test_what_comes_in_a_case_that_was_handed_on_is_refused_with_the_new_one_nam
     assert before.status == 202, before.body
     begun = house.forwarded()
     assert say(house, house.case_id, key=key).json["receipt"] == before.json["receipt"], "a repeat is none of it"
-    announced = {"destinationId": str(door.destination_id), "announcedAttachments": [], "caseId": house.case_id}
+    announced = {"announcedAttachments": [], "caseId": house.case_id, **house.applied.claims["destination"]}
+    announced.pop("name")
     service = {"name": "Bauen", "identifier": BAUEN}
     for refused in (
         say(house, house.case_id),
