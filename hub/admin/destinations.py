@@ -16,10 +16,10 @@ from starlette.responses import Response
 from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Activities
 from hub.admin.request import ROWS, Visit
 from hub.administration.adapters import shown
-from hub.administration.deliveries import TrialReport
 from hub.administration.destinations import Draft, KeyChange, unseen_from
 from hub.administration.offers import Offers, without
 from hub.administration.routing_tables import key_valid_until
+from hub.administration.trials import TrialReport
 from hub.crypto import expires_at, read_deposit
 from hub.errors import Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
 from hub.identity import require_a_say

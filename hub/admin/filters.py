@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from hub.administration.adapters import shown
-from hub.administration.deliveries import TrialStage
+from hub.administration.trials import TrialStage
 from hub.errors import Text
 from hub.model import DeadCause, OutcomeKind, Role, State, reason_for_people, reason_of
 from hub.routing import legal_day

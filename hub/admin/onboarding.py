@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.administration.deliveries import TrialReport
 from hub.administration.onboarding_sheet import COLUMNS, LARGEST, CellFault, Sheet, SheetRow, read_sheet, write_sheet
 from hub.administration.onboarding_standing import RowChange, Stage
+from hub.administration.trials import TrialReport
 from hub.errors import HubError, Invalid, NotFound, Refused, Text
 from hub.identity import Right
 

@@ -22,13 +22,14 @@ from hub.administration.accounts import AccountService
 from hub.administration.adapters import AdapterApproval, AdapterSettings
 from hub.administration.ai_versions import AiVersions
 from hub.administration.clients import ClientService
-from hub.administration.deliveries import DeadLetters, TestDelivery
+from hub.administration.dead_letters import DeadLetters
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.onboarding import OnboardingService
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
+from hub.administration.trials import TestDelivery
 from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.areas import Gazetteer

@@ -16,7 +16,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Trace, Visit
-from hub.administration.deliveries import RedrivenBy, RedriveWindow
+from hub.administration.dead_letters import RedrivenBy, RedriveWindow
 from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model import Beside, DeadCause, Event, State, history, reason_for_people

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from hub.administration.deliveries import TrialReport
 from hub.administration.destinations import Draft
 from hub.administration.onboarding_making import CITY, Making, Owners
 from hub.administration.onboarding_pack import PackFacts, pack
@@ -33,6 +32,7 @@ from hub.administration.onboarding_sheet import CellFault, Sheet, SheetRow, refu
 from hub.administration.onboarding_standing import AuthorityStanding, RowChange, Stage, stage_of
 from hub.administration.onboarding_templates import Template, rule_id
 from hub.administration.routing_tables import destination_facts
+from hub.administration.trials import TrialReport
 from hub.areas import Place
 from hub.errors import Conflict, HubError, Invalid, Text, not_found, outside_scope, state_forbids
 from hub.identity import Person, Right, require_second_human

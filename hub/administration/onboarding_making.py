@@ -13,7 +13,6 @@ from typing import Any
 
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
-from hub.administration.deliveries import TestDelivery
 from hub.administration.destinations import DestinationService, Draft
 from hub.administration.keys import By, KeyApproval
 from hub.administration.offers import Offers
@@ -22,6 +21,7 @@ from hub.administration.onboarding_plans import Judges, Plan
 from hub.administration.onboarding_templates import Templates
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.tenants import TenantService
+from hub.administration.trials import TestDelivery
 from hub.areas import Gazetteer
 from hub.crypto import Jwk, KeyPolicy
 from hub.identity import Person, Right

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from hub.administration.adapters import AdapterApproval
 from hub.administration.clients import ClientService
-from hub.administration.deliveries import TestDelivery
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import KeyApproval
 from hub.administration.offers import Offers
@@ -18,6 +17,7 @@ from hub.administration.onboarding_making import Owners
 from hub.administration.onboarding_templates import Templates
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.tenants import TenantService
+from hub.administration.trials import TestDelivery
 from hub.app.opening import development_authority
 from hub.areas import Gazetteer
 from hub.config import Settings

@@ -16,7 +16,7 @@ from hub import __version__
 from hub.administration.accounts import AccountService
 from hub.administration.adapters import AdapterApproval, AdapterSettings
 from hub.administration.clients import ClientService
-from hub.administration.deliveries import DeadLetters, TestDelivery
+from hub.administration.dead_letters import DeadLetters
 from hub.administration.destinations import Destinations, DestinationService
 from hub.administration.disclosure import Operation
 from hub.administration.keys import KeyApproval
@@ -26,6 +26,7 @@ from hub.administration.onboarding import OnboardingService
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
+from hub.administration.trials import TestDelivery
 from hub.administration.usage import UsageReports
 from hub.admission import Admission
 from hub.app.onboarding import onboarding

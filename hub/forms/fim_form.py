@@ -28,11 +28,12 @@ from hub.forms.json_outline import outline_of_json_schema
 from hub.forms.outline import ITEM, Field, FieldKind
 from hub.forms.samples import sample
 from hub.forms.xdatenfelder import MOST_CHOICES, bytes_of, is_xdatenfelder, read_xdatenfelder
+from hub.validation.archives import read_package
 from hub.validation.code_lists import named_codes, read_code_list
 from hub.validation.importing import import_standard
 from hub.validation.json.documents import compiled, runs_linearly
 from hub.validation.manifest import ImportRemark, Manifest
-from hub.validation.packages import read_package, version_uri
+from hub.validation.packages import version_uri
 from hub.validation.xml.patterns import is_dangerous
 from hub.validation.xml.regex import PatternError
 

@@ -309,7 +309,7 @@ def _packed(uploads: Sequence[Upload], path: Path) -> Path:
 
 
 def _refuse_odd_names(names: Iterable[str]) -> None:
-    from hub.validation.packages import refuse_odd_names  # As above.
+    from hub.validation.archives import refuse_odd_names  # As above.
 
     refuse_odd_names(names)
 

@@ -31,6 +31,7 @@ import orjson
 from hub import errors
 from hub.errors import ConfigurationError, Conflict, HubError, StoreUnavailable, Text, TooLarge
 from hub.files.strict_yaml import load_yaml
+from hub.validation.archives import read_package
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.closure import Library, LocationList
 from hub.validation.comparison import outline_of_xsd
@@ -53,7 +54,6 @@ from hub.validation.packages import (
     Edition,
     edition_of,
     place_tables,
-    read_package,
     roots_of,
     sha256_of,
     write_files,

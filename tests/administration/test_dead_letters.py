@@ -22,7 +22,7 @@ from store_values import (
     submission,
 )
 
-from hub.administration.deliveries import DeadLetters, RedrivenBy, RedriveWindow
+from hub.administration.dead_letters import DeadLetters, RedrivenBy, RedriveWindow
 from hub.cli import main
 from hub.crypto import claims_of
 from hub.errors import Conflict, Invalid, NotFound
@@ -168,7 +168,7 @@ def test_a_window_takes_what_died_within_it_and_no_more_than_was_confirmed(store
 
 
 def test_a_window_is_bounded(store, monkeypatch):
-    monkeypatch.setattr("hub.administration.deliveries.MOST_REDRIVEN", 1)
+    monkeypatch.setattr("hub.administration.dead_letters.MOST_REDRIVEN", 1)
     here = known_destination(store).destination_id
     dead(store, here), dead(store, here)
     with pytest.raises(Invalid):

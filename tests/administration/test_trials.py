@@ -12,7 +12,7 @@ import pytest
 from openssl_cms import opened, pem_key
 
 from hub.administration.adapters import AdapterSettings, shown
-from hub.administration.deliveries import CONTENT, SERVICE, TestDelivery, TrialStage, trial_contents
+from hub.administration.trials import CONTENT, SERVICE, TestDelivery, TrialStage, trial_contents
 from hub.crypto.jwe_reader import decrypt
 from hub.crypto.keys import read_decryption_key
 from hub.errors import ConfigurationError, KeyRefused, Text, TooMany

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from stage import BAUANTRAG, altered
 
-from hub.administration.deliveries import DeadLetters, RedrivenBy
+from hub.administration.dead_letters import DeadLetters, RedrivenBy
 from hub.crypto import decrypt, read_decryption_key, verify_receipt
 from hub.errors import IdempotencyConflict, Invalid, InvalidPayload, Malformed, Refused, UnknownSchema
 from hub.intake import Intake

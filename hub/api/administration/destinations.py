@@ -15,7 +15,7 @@ from uuid import UUID
 
 from connexion.lifecycle import ConnexionResponse
 
-from hub.administration.deliveries import DeadLetters, RedrivenBy, RedriveWindow
+from hub.administration.dead_letters import DeadLetters, RedrivenBy, RedriveWindow
 from hub.administration.destinations import (
     DestinationService,
     DestinationStanding,

@@ -1,8 +1,6 @@
-"""What people do with deliveries: dead letters, which are sent again, and test deliveries.
+"""Test deliveries: what an authority's destination does with a content that means nothing.
 
-Dead letters are what could not be delivered, split by who has to act.
-
-A test delivery holds a harmless content, marked as a test, sealed as a real one is and sent by the destination's real adapter.
+The content is harmless, marked as a test, sealed as a real one is and sent by the destination's real adapter.
 In order: (1) the key is judged, (2) the adapter is built from its settings, (3) the content is sealed in the form that the
 plain door would make for it, and in every other that the adapter takes, so that a key that cannot be sealed to is found here;
 (4) the adapter opens what it needs, (5) it makes one attempt, with the first form. The first step that fails ends the test.
@@ -14,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +25,7 @@ from hub import __version__
 from hub.administration.adapters import AdapterSettings
 from hub.crypto import EncryptionKey, KeyPolicy, cms, encrypt, judge_encryption_key
 from hub.delivery.attempt import as_reported
-from hub.errors import ConfigurationError, Invalid, KeyRefused, RatePolicy, Text, TooMany, not_found, overtaken
+from hub.errors import ConfigurationError, KeyRefused, RatePolicy, Text, TooMany
 from hub.model import (
     GENESIS,
     Adapter,
@@ -40,7 +38,6 @@ from hub.model import (
     Outcome,
     OutcomeKind,
     Package,
-    Scope,
     Sealed,
     Sealing,
     Service,
@@ -48,149 +45,7 @@ from hub.model import (
     new_id,
     sealing_of,
 )
-from hub.store import AuditEntry, DeliveryView, Page, Store
-
-_ACTION = "delivery.redrive"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedrivenBy:
-    """Who redrives, when, and why, for the audit log."""
-
-    actor: str
-    now: datetime
-    reason: str = ""
-
-
-#: Dead letters of a window that are sent again at once.
-MOST_REDRIVEN = 10_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RedriveWindow:
-    """Dead letters by when they were given up, from ``since`` to before ``until``, of one cause."""
-
-    cause: DeadCause
-    since: datetime
-    until: datetime
-
-    def __post_init__(self) -> None:
-        """Raise ``Invalid`` for a window without a length."""
-        if self.since >= self.until:
-            raise Invalid(
-                Text(
-                    "Der Zeitraum endet, bevor er beginnt. Vertauschen Sie Anfang und Ende.",
-                    "The time ends before it begins. Swap beginning and end.",
-                )
-            )
-
-
-class DeadLetters:
-    """Lists dead letters and redrives them, within a scope. ``within`` narrows it to some destinations; None: to none."""
-
-    def __init__(self, *, store: Store) -> None:
-        self._store = store
-        self._overview = store.overview
-
-    def list(
-        self,
-        cause: DeadCause | None,
-        *,
-        scope: Scope,
-        within: Collection[UUID] | None = None,
-        offset: int = 0,
-        limit: int = 100,
-    ) -> Page[DeliveryView]:
-        """Return one page, the longest waiting first."""
-        return self._store.deliveries.dead(cause, scope=scope, destination_ids=within, offset=offset, limit=limit)
-
-    def reasons(self, page: Page[DeliveryView]) -> dict[UUID, str]:
-        """Return why each of a page was given up, by its delivery: what its last attempt came to, in one line."""
-        return self._store.deliveries.last_notes([each.delivery_id for each in page.items])
-
-    def redrive(
-        self, delivery_id: UUID, *, scope: Scope, within: Collection[UUID] | None = None, by: RedrivenBy
-    ) -> bool:
-        """Make one due again, audited; False where it is not dead (any more), so asking twice harms nothing.
-
-        Raises:
-            NotFound: no such delivery within what the caller may see.
-            Conflict: its submission was answered or deleted meanwhile.
-        """
-        view = self._overview.delivery(delivery_id, scope=scope)
-        if view is None or (within is not None and view.destination_id not in within):
-            raise not_found("delivery-not-found", delivery_id)
-        entry = _redriven(by, f"delivery:{delivery_id}", view.cause, 1)
-        return self._store.deliveries.redrive(delivery_id, by.now, audit=entry)
-
-    def redrive_all(
-        self, cause: DeadCause | None, *, scope: Scope, within: Collection[UUID] | None = None, by: RedrivenBy
-    ) -> int:
-        """Make all of a cause due again, audited; return how many. What was answered meanwhile is left alone."""
-        target = "deliveries" if within is None else f"destinations:{','.join(sorted(map(str, within)))[:400]}"
-        return self._store.deliveries.redrive_all(
-            by.now,
-            scope=scope,
-            cause=cause,
-            destination_ids=within,
-            audit=lambda number: _redriven(by, target, cause, number),
-        )
-
-    def found(
-        self, wanted: RedriveWindow, *, scope: Scope, within: Collection[UUID] | None = None, now: datetime
-    ) -> int:
-        """Return how many dead letters were given up in a window and can be delivered again: what somebody confirms."""
-        died = (wanted.since, min(wanted.until, now))
-        return self._store.deliveries.revivable(scope=scope, cause=wanted.cause, destination_ids=within, died=died)
-
-    def redrive_window(
-        self,
-        wanted: RedriveWindow,
-        *,
-        expected: int,
-        scope: Scope,
-        within: Collection[UUID] | None = None,
-        by: RedrivenBy,
-    ) -> int:
-        """Make all of a window due again, from the first attempt and with all their time, audited; return how many.
-
-        Raises:
-            Conflict: there are more than were ``expected``, as :meth:`found` said to whoever confirmed.
-            Invalid: there are more than :data:`MOST_REDRIVEN`, or the window has no length.
-        """
-        number = self.found(wanted, scope=scope, within=within, now=by.now)
-        if number > expected:
-            raise overtaken(
-                Text("Diese Auswahl", "this selection"),
-                Text(
-                    f"Es sind jetzt {number} Zustellungen. Sehen Sie sie noch einmal an und bestätigen Sie neu.",
-                    f"There are {number} deliveries now. Look at them again and confirm anew.",
-                ),
-            )
-        if number > MOST_REDRIVEN:
-            raise Invalid(
-                Text(
-                    f"Das sind {number} Zustellungen, auf einmal gehen {MOST_REDRIVEN}. Wählen Sie einen kürzeren Zeitraum.",
-                    f"These are {number} deliveries, at most {MOST_REDRIVEN} go at once. Choose a shorter time.",
-                )
-            )
-        span = f"{wanted.since.isoformat(timespec='seconds')}/{wanted.until.isoformat(timespec='seconds')}"
-        target = f"given-up:{span}" if within is None else f"given-up:{span} {','.join(sorted(map(str, within)))[:300]}"
-        return self._store.deliveries.redrive_all(
-            by.now,
-            scope=scope,
-            cause=wanted.cause,
-            destination_ids=within,
-            audit=lambda each: _redriven(by, target, wanted.cause, each),
-            died=(wanted.since, min(wanted.until, by.now)),
-        )
-
-
-def _redriven(by: RedrivenBy, target: str, cause: DeadCause | None, number: int) -> AuditEntry:
-    before = {"cause": None if cause is None else cause.value}
-    after = {"redriven": number} | ({"text": by.reason} if by.reason else {})
-    return AuditEntry(at=by.now, actor=by.actor, action=_ACTION, target=target, before=before, after=after)
-
+from hub.store import AuditEntry, Store
 
 _JSON = "application/json"
 #: No service of any authority: a receiver that decides by services leaves it alone.
