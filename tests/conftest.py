@@ -58,18 +58,18 @@ _judge = Specification.__init__
 
 def _judge_once(self: Specification, raw_spec: dict[str, Any], *, base_uri: str = "") -> None:
     """Judge, copy and resolve a contract once; connexion does so six times at each start."""
-    document = orjson.dumps(raw_spec)
+    document = orjson.dumps([base_uri, raw_spec])
     if document not in _judged:
         _judge(self, raw_spec, base_uri=base_uri)
         _judged[document] = self
     known = _judged[document]
-    self._raw_spec, self._spec, self._base_uri = dict(known._raw_spec), dict(known._spec), base_uri
+    vars(self).update(vars(_clone(known)))
 
 
 def _clone(self: Specification) -> Specification:
     """A copy for another base path, which is all that is changed in it."""
     made = copy.copy(self)
-    made._raw_spec, made._spec = dict(self._raw_spec), dict(self._spec)
+    vars(made).update({name: copy.copy(value) for name, value in vars(self).items()})
     return made
 
 

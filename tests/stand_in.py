@@ -250,9 +250,10 @@ class Client:
 
     def ask(self, method: str, target: str, *headers: tuple[str, str], body: list[bytes] | None = None) -> Answer:
         """Send one request. ``body`` in one piece gets a Content-Length, in several it is chunked."""
-        return asyncio.run(self._ask(method, target, list(headers), body or []))
+        return asyncio.run(self.asked(method, target, list(headers), body or []))
 
-    async def _ask(self, method: str, target: str, headers: list[tuple[str, str]], body: list[bytes]) -> Answer:
+    async def asked(self, method: str, target: str, headers: list[tuple[str, str]], body: list[bytes]) -> Answer:
+        """The same in a loop of the caller's, who may cancel it."""
         path, _, query = target.partition("?")
         names = {name.lower() for name, _ in headers}
         if len(body) == 1 and "content-length" not in names:

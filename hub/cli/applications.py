@@ -40,7 +40,7 @@ from hub.resources import shipped
 
 # Who checks a file, or asks for help, waits for nothing else than that.
 if TYPE_CHECKING:
-    from hub.administration.deliveries import RedrivenBy
+    from hub.administration.dead_letters import RedrivenBy
     from hub.app import Context
     from hub.intake import Reception, Replay
     from hub.intake.status import Progress
@@ -468,7 +468,7 @@ def _redrive_window(
     yes: bool,
 ) -> int:
     """Say how many were given up in a span of time, and send them again once that is confirmed."""
-    from hub.administration.deliveries import RedriveWindow
+    from hub.administration.dead_letters import RedriveWindow
 
     by, within = _by(hub), _within(hub, destination_id)
     since, until = span[0].replace(tzinfo=UTC), by.now if span[1] is None else span[1].replace(tzinfo=UTC)
@@ -502,7 +502,7 @@ def _cause(text: str | None) -> DeadCause | None:
 
 
 def _by(hub: Context) -> RedrivenBy:
-    from hub.administration.deliveries import RedrivenBy
+    from hub.administration.dead_letters import RedrivenBy
 
     return RedrivenBy(actor=f"cli:{getpass.getuser()}", now=hub.clock())
 

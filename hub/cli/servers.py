@@ -25,7 +25,7 @@ from hub.observability.metrics import count_as, share
 #: What uvicorn, too, exits with where a server could not start.
 _NOT_STARTED = 3
 #: Seconds that processes have to finish what they began, once told to end: less than service managers wait (90).
-_GRACE = 80.0
+GRACE = 80.0
 #: Connections that may wait to be taken.
 _BACKLOG = 2048
 
@@ -106,7 +106,7 @@ def _serve_together(settings: Settings, number: int, *, work: bool) -> int:
             board=app.Board(app.serving_names(number, work=work)),
             prepare=lambda: _prepared(settings).close(),
             work=partial(_child, settings.data, settings.host, settings.port, listener),
-            grace=_GRACE,
+            grace=GRACE,
         )
         return family.run()
 

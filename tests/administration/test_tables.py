@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from threading import Event, Thread
+from threading import Event
 
 import pytest
 from routing_book import APPROVER, BAUEN, BOTH, DISTRICT, EDITOR, HUNDE, KREIS, NOW, RULES, STADT, VIEWER, book, rule
@@ -238,16 +238,25 @@ def test_other_nodes_follow_within_a_second(open_store):
     assert len(there.active(NOW + timedelta(seconds=1))) == 3
 
 
-def test_nobody_waits_while_a_new_table_is_read(tables):
-    old = tables.active(NOW)
+def test_nobody_waits_while_a_new_table_is_read(tables, store, monkeypatch):
+    here, soon = book(store), NOW + timedelta(seconds=5)
+    old, read, reading, go_on = here.active(NOW), here.content_of, Event(), Event()
     _live(tables, IDSTEIN)
-    tables.active(NOW)
-    with tables._lock:
-        answers = []
-        thread = Thread(target=lambda: answers.append(tables.active(NOW + timedelta(seconds=5))))
-        thread.start()
-        thread.join(timeout=5)
-    assert [len(each) for each in answers] == [3]
+
+    def slowly(rows):
+        reading.set()
+        assert go_on.wait(20)
+        return read(rows)
+
+    monkeypatch.setattr(here, "content_of", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(here.active, soon)
+        try:
+            assert reading.wait(20)
+            assert pool.submit(here.active, soon).result(20) is old
+        finally:
+            go_on.set()
+        assert len(first.result(20)) == 3
     assert len(old) == 2
 
 

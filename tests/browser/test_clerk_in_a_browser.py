@@ -10,7 +10,7 @@ import pytest
 from say import CLERK, PASSWORD, apply, office
 from stage import NOW
 from test_connector_town import CANARY, LATER, Town, catalog, good_data, town, town_keys
-from test_portal_in_a_browser import _VIOLATIONS, OUT, browser
+from test_portal_in_a_browser import OUT, VIOLATIONS, browser
 
 PLAN = b"\x89PNG\r\n\x1a\n"
 
@@ -25,7 +25,7 @@ def looked_at(page: Any, name: str) -> None:
         page.emulate_media(color_scheme=scheme)
         page.screenshot(path=str(OUT / f"clerk-{name}-{scheme}.png"), full_page=True)
         rules = {"iframes": False} | ({} if scheme == "light" else {"runOnly": ["color-contrast"]})
-        assert page.evaluate(_VIOLATIONS, rules) == [], (name, scheme)
+        assert page.evaluate(VIOLATIONS, rules) == [], (name, scheme)
 
 
 def test_a_clerk_works_on_a_phone_by_the_keyboard(browser, town, rsa_pair):

@@ -87,11 +87,11 @@ def looked_at(page: Any, name: str) -> None:
                 page.screenshot(path=str(OUT / f"portal-{name}-{width}-{scheme}.png"), full_page=True)
         # What is dark differs in its colours alone.
         rules = {} if FULL or scheme == "light" else {"runOnly": ["color-contrast"]}
-        found = page.evaluate(_VIOLATIONS, rules)
+        found = page.evaluate(VIOLATIONS, rules)
         assert found == [], (name, scheme)
 
 
-_VIOLATIONS = """async rules => (await axe.run(document, {...rules, resultTypes: ["violations"]})).violations.map(
+VIOLATIONS = """async rules => (await axe.run(document, {...rules, resultTypes: ["violations"]})).violations.map(
     each => [each.id, each.nodes.slice(0, 3).map(node => node.target)])"""
 
 

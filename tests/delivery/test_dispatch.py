@@ -58,9 +58,9 @@ def scripted(stage):
     return stage
 
 
-def dispatcher(stage, *, adapters=None, node="node-1") -> Dispatcher:
+def dispatcher(stage, *, adapters=None, node="node-1", store=None) -> Dispatcher:
     return Dispatcher(
-        store=stage.hub.store,
+        store=store or stage.hub.store,
         blobs=stage.hub.blobs,
         adapters=AdapterPool(adapters or {"scripted": Scripted}),
         notary=stage.hub.notary,
@@ -239,8 +239,9 @@ def test_a_claim_that_brought_less_than_was_asked_for_is_not_followed_by_one_for
 
     for _ in range(3):
         scripted.accept()
-    working, queue = dispatcher(scripted, adapters={"scripted": Hanging}), scripted.hub.store.queue
-    working._store = Instead(scripted.hub.store, queue=Instead(queue, claim=claim))
+    queue = scripted.hub.store.queue
+    counting = Instead(scripted.hub.store, queue=Instead(queue, claim=claim))
+    working = dispatcher(scripted, adapters={"scripted": Hanging}, store=counting)
     with running(working, release):
         assert all(hanging.acquire(timeout=5) for _ in range(3))
         assert not hanging.acquire(timeout=0.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from datetime import timedelta
@@ -96,21 +95,13 @@ def test_only_what_needs_no_connection_to_know_is_a_fault_of_settings():
     assert only_settings_mend(reasons.NO_ADDRESS.note)
 
 
-def test_the_line_of_an_attempt_names_ids_outcome_reason_and_cause(yard: Yard):  # noqa: F811
+@pytest.mark.usefixtures("_logging_as_before")
+def test_the_line_of_an_attempt_names_ids_outcome_reason_and_cause(yard: Yard, capsys):  # noqa: F811
     there = yard.destination(NOT_PUBLIC)
     made = accepted(yard.store, there)
-    caught = io.StringIO()
-    handler = logging.StreamHandler(caught)
-    handler.setFormatter(logs._json_formatter())
-    logger = logging.getLogger("hub.delivery.dispatcher")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yard.dispatcher().run_once()
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(logging.NOTSET)
-    (line,) = [json.loads(each) for each in caught.getvalue().splitlines() if '"attempt"' in each]
+    logs.set_up(as_json=True, level=logging.INFO)
+    yard.dispatcher().run_once()
+    (line,) = [json.loads(each) for each in capsys.readouterr().err.splitlines() if '"attempt"' in each]
     assert line["submission"] == str(made.submission_id)
     assert line["destination"] == str(there)
     assert line["attempt"] == 1

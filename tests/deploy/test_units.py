@@ -149,7 +149,7 @@ def test_a_service_has_longer_to_end_than_the_hub_takes():
     for file in SERVICES:
         said = parts(file)
         if said["Type"] != ["oneshot"]:
-            assert int(said["TimeoutStopSec"][0]) > servers._GRACE
+            assert int(said["TimeoutStopSec"][0]) > servers.GRACE
 
 
 @pytest.fixture(scope="module")

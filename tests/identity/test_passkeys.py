@@ -124,7 +124,7 @@ def test_a_key_lets_in_whoever_has_the_password_too(desk):
         waiting, options = desk.asked()
         admitted = desk.finish(waiting, key.sign(options))
         assert desk.accounts.session(admitted.token, now=NOW).person.name == "erika"
-    assert [(each.label, each.sign_count) for each in desk.keys._credentials.passkeys("erika")] == [
+    assert [(each.label, each.sign_count) for each in desk.store.credentials.passkeys("erika")] == [
         ("Schlüsselbund", 2),
         ("Tresor", 1),
     ]

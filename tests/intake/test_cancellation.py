@@ -43,7 +43,7 @@ def suspending(client: Client) -> Client:
 
 
 def request(client: Client, method: str, target: str, *headers: tuple[str, str], body: list[bytes]) -> Ask:
-    return lambda: suspending(client)._ask(method, target, list(headers), body)
+    return lambda: suspending(client).asked(method, target, list(headers), body)
 
 
 def multipart(**parts: tuple[str, bytes]) -> list[bytes]:

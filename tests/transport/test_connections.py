@@ -393,15 +393,17 @@ def test_deadlines_come_in_their_order_and_one_that_fails_costs_the_others_nothi
 
 def test_a_watch_that_died_is_begun_again_and_has_forgotten_nothing(monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    deadlines, seen = Deadlines(), queue.SimpleQueue()
+    deadlines, seen, dying = Deadlines(), queue.SimpleQueue(), queue.SimpleQueue()
 
     def die() -> None:
+        dying.put(threading.current_thread())
         raise SystemExit
 
     now = time.monotonic()
     deadlines.put("first", now + 0.1, lambda: seen.put("first"))
     deadlines.put("deadly", now, die)
-    until(lambda: not deadlines._thread.is_alive())
+    died = dying.get(timeout=PATIENCE)
+    until(lambda: not died.is_alive())
     deadlines.put("last", now + 0.15, lambda: seen.put("last"))
     assert [seen.get(timeout=PATIENCE) for _ in range(2)] == ["first", "last"]
 
@@ -410,9 +412,10 @@ def test_without_a_thread_to_watch_nothing_is_dialled(monkeypatch):
     def full(_self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    deadlines = Deadlines()
+    deadlines, seen = Deadlines(), queue.SimpleQueue()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", full)
         with pytest.raises(OSError):
-            deadlines.put("key", 0, lambda: None)
-    assert not deadlines._due
+            deadlines.put("refused", 0, lambda: seen.put("refused"))
+    deadlines.put("taken", 0, lambda: seen.put("taken"))
+    assert seen.get(timeout=PATIENCE) == "taken", "what was refused would have come first"

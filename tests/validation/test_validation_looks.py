@@ -201,7 +201,7 @@ def cases(draw: Any) -> tuple[Grammar, list[str]]:
 
 
 def streamed(schema: XsdSchema, data: bytes) -> Met:
-    listener = PlaceListener(schema._walk_of(data).table)
+    listener = PlaceListener(schema.walk_of(data).table)
     stream(data, schema.compiled(), listener, enough=1000)
     return listener.met
 
@@ -270,13 +270,13 @@ def test_of_any_document_tree_stream_and_quick_look_say_the_same_and_count_what_
         data = document.encode()
         read = read_xml(data, Limits())
         tree = read.tree
-        walk = schema._walk_of(data)
+        walk = schema.walk_of(data)
         met = walk(tree, typed=CHOOSES_TYPE in data)
         assert said(met) == said(streamed(schema, data))
         found = schema.check(read_xml(data, Limits()), Limits())
         assert (found.total == 0) == other.is_valid(document)
         # A parser that was parsed_so what to notice leaves out blanks; what is said of a document stays the same.
-        notice(read.head, schema._walk_of(data).names(read.root))
+        notice(read.head, schema.walk_of(data).names(read.root))
         again = read_xml(data, Limits())
         assert schema.check(again, Limits()) == found
         if not schema.compiled().validate(tree):
@@ -449,7 +449,7 @@ def test_blanks_are_left_out_only_where_no_value_is_made_of_them():
     for content in contents:
         data = f'<b:r xmlns:b="urn:b" id="i">\n  {content}\n</b:r>'.encode()
         found = in_own_thread(lambda data=data: schema.check(read_xml(data, Limits()), Limits()))
-        notice(b"b:r", schema._walk.names("{urn:b}r"))
+        notice(b"b:r", schema.walk_of(data).names("{urn:b}r"))
         read = read_xml(data, Limits())
         parsed_so += read.noticed is not None
         assert schema.check(read, Limits()) == found, content

@@ -164,7 +164,7 @@ class XsdSchema:
             walk = self._look_again = PlaceWalk(self._places())
         return walk
 
-    def _walk_of(self, data: bytes) -> PlaceWalk:
+    def walk_of(self, data: bytes) -> PlaceWalk:
         """Return the walk that knows every place of a document, which may choose the type of any by xsi:type."""
         if CHOOSES_TYPE not in data or self._walk.chosen.isdisjoint(_chosen(data)):
             return self._walk
@@ -187,7 +187,7 @@ class XsdSchema:
         return self._described(tree, met, limits, valid=valid)
 
     def _check_stream(self, data: bytes, limits: Limits) -> XmlFindings:
-        table = self._walk_of(data).table
+        table = self.walk_of(data).table
         listener = ElementListener() if len(data) <= limits.walk_bytes else PlaceListener(table)
         enough = (_ENOUGH_IF_FIXED if table.fixes else _ENOUGH) * limits.violations
         complaints = stream(data, self.compiled(), listener, enough=enough)
@@ -203,7 +203,7 @@ class XsdSchema:
         return self._without_places(complaints, met, limits, whole=len(complaints) <= enough)
 
     def _met(self, tree: Any | None, data: bytes) -> Met:
-        return self._walk_of(data)(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)
+        return self.walk_of(data)(parse_tree(data) if tree is None else tree, typed=CHOOSES_TYPE in data)
 
     def _compares(self, met: Met) -> bool:
         """Whether keys must be compared anew, because libxml2 takes spellings of one value (-0, hour 24) for two."""
