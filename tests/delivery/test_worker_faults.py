@@ -318,6 +318,11 @@ DIE_ELSEWHERE = {
     "bucket-relay": "tests/transport/test_relay.py::test_a_relay_whose_loop_died_dials_again",
     "portal-expiry": "tests/portal/test_portal_loops.py::test_loops_of_the_portal_that_die_begin_anew",
     "portal-mails": "tests/portal/test_portal_loops.py::test_loops_of_the_portal_that_die_begin_anew",
+    "local-interface": "tests/connector/test_connector_system.py::test_the_interface_answers_again_when_its_loop_died",
+    # The same server, in the demonstration.
+    "specialist-system": "tests/connector/test_connector_system.py::test_the_interface_answers_again_when_its_loop_died",
+    "clerk-pages": "tests/connector/test_connector_clerk_page.py::test_a_page_whose_loop_dies_is_there_again",
+    "pushes": "tests/connector/test_connector_listen.py::test_a_listener_whose_loop_dies_takes_pushes_again",
     "reply-keys": "tests/portal/test_portal_reply_keys.py::test_a_pool_that_dies_begins_anew",
 }
 

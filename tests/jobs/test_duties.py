@@ -139,6 +139,30 @@ def test_a_duty_that_fails_is_counted_and_keeps_no_other_from_its_turn(stage):
         until(lambda: re.search(r'hub_duty_failures_total{duty="broken"} [1-9]', meters.text().decode()))
 
 
+def test_each_duty_of_a_hub_may_fail_and_does_its_work_the_next_time(stage):
+    """Read from the hub's own list: a duty that is new is here, too."""
+    duties, meters, ran = stage.hub.duties.duties, Meters(), []
+    for duty in duties:
+        failures = [ValueError(duty.name)]
+
+        def run(now, duty=duty, failures=failures):
+            if failures:
+                raise failures.pop()
+            done = duty.run(now)
+            ran.append(duty.name)
+            return done
+
+        broken = replace(duty, run=run, pending=None)
+        clock = Clock(store=stage.hub.store, node="a", duties=[broken], clock=stage.clock, meters=meters)
+        assert clock.tick(broken) == 0
+        assert f'hub_duty_failures_total{{duty="{duty.name}"}} 1.0' in meters.text().decode()
+        assert duty.name not in ran
+        clock.tick(broken)
+        assert f'hub_duty_failures_total{{duty="{duty.name}"}} 1.0' in meters.text().decode()
+    assert ran == [duty.name for duty in duties]
+    assert len(ran) >= 10
+
+
 def test_duties_go_on_while_the_clock_is_set_back(stage):
     ran, duty = counted()
     clock = Clock(store=stage.hub.store, node="a", duties=[replace(duty, every=QUICK)], clock=stage.clock)

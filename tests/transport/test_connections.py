@@ -408,6 +408,34 @@ def test_a_watch_that_died_is_begun_again_and_has_forgotten_nothing(monkeypatch)
     assert [seen.get(timeout=PATIENCE) for _ in range(2)] == ["first", "last"]
 
 
+@pytest.mark.parametrize("fault", [SystemExit(1), ValueError("a name")])
+def test_whatever_a_look_up_dies_of_who_waits_hears_it_and_the_next_one_asks_anew(fault):
+    faults = [fault]
+
+    def look_up(_host: str) -> list[str]:
+        if faults:
+            raise faults.pop()
+        return ["203.0.113.1"]
+
+    resolver = Resolver(look_up, most=1)
+    with pytest.raises(type(fault)):
+        resolver.addresses("behoerde.example", within=PATIENCE)
+    assert resolver.under_way() == 0
+    assert resolver.addresses("behoerde.example", within=PATIENCE) == ["203.0.113.1"]
+
+
+def test_a_look_up_that_no_thread_is_left_for_takes_no_place(monkeypatch):
+    def full(_self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    resolver = Resolver(lambda _host: ["203.0.113.1"], most=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", full)
+        with pytest.raises(OSError):
+            resolver.addresses("behoerde.example", within=PATIENCE)
+    assert resolver.addresses("behoerde.example", within=PATIENCE) == ["203.0.113.1"]
+
+
 def test_without_a_thread_to_watch_nothing_is_dialled(monkeypatch):
     def full(_self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
