@@ -125,6 +125,10 @@ def release(visit: Visit) -> Response:
 
 def refuse(visit: Visit) -> Response:
     """Turn a run down, or take one's own back."""
+    if not visit.person.may(
+        Right.OPERATE
+    ):  # Who hands in may take back; nobody else but an approver says anything here.
+        visit.person.require(Right.APPROVE)
     text = visit.form.text("text", longest=500)
     visit.hub.onboarding.refuse(_number(visit), visit.person, text=text, now=visit.now)
     return visit.to(f"/onboarding/runs/{_number(visit)}", note="discarded")

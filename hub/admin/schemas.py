@@ -149,9 +149,9 @@ def approve(visit: Visit) -> Response:
 
 def refuse(visit: Visit) -> Response:
     """Drop a proposed standing: who may propose one, and who might have approved it."""
-    _, waiting = _proposed(visit)
     if not _may_discard(visit):
         visit.person.require(Right.OPERATE)
+    _, waiting = _proposed(visit)
     change = visit.tools.standings.drop(waiting.edition, waiting.change_id)
     visit.hub.store.audit.append(_audited(visit, "schema.standing-refuse", change, proposed_by=change.proposed_by))
     return visit.to(_place(change), note="standing-refused")

@@ -39,7 +39,6 @@ from hub.model.delivery import (
 from hub.model.events import (
     ANSWERS,
     EVENT_PREFIX,
-    FIT_CONNECT_KINDS,
     GENESIS,
     HOUSE_KINDS,
     HOUSE_PREFIX,
@@ -105,7 +104,6 @@ __all__ = [
     "BELOW",
     "EVENT_PREFIX",
     "EVERYTHING",
-    "FIT_CONNECT_KINDS",
     "FORWARD_FILENAME",
     "FORWARD_REASONS",
     "FORWARD_REASONS_BY_NAME",

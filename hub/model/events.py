@@ -100,8 +100,6 @@ RECEIVER_MAY_WRITE = frozenset({EventKind.FORWARD, EventKind.ACCEPT, EventKind.R
 
 #: Kinds that FIT-Connect does not know.
 HOUSE_KINDS = frozenset({EventKind.AI_STEP, EventKind.FORWARDED_TO, EventKind.FORWARDED_FROM})
-#: Those that it does.
-FIT_CONNECT_KINDS = frozenset(EventKind) - HOUSE_KINDS
 
 #: What a receiver's last word on a message is.
 ANSWERS = frozenset({EventKind.ACCEPT, EventKind.REJECT})

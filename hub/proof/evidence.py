@@ -25,8 +25,8 @@ from hub.client import event_tokens
 from hub.crypto import HubKeys, VerificationKey, claims_of, make_receipt, verification_key, verify_receipt
 from hub.errors import HubError, KeyRefused, SealBroken, Text, Unavailable, UnreadableRow
 from hub.model import (
-    FIT_CONNECT_KINDS,
     GENESIS,
+    HOUSE_KINDS,
     Door,
     Event,
     EventKind,
@@ -105,7 +105,7 @@ class Notary:
                 (``log-not-covered``).
         """
         page = self._store.event_log.events(
-            case_id, subject_id=subject_id, kinds=FIT_CONNECT_KINDS, offset=offset, limit=limit
+            case_id, subject_id=subject_id, without=HOUSE_KINDS, offset=offset, limit=limit
         )
         tokens = tuple(self._tokens(page.items))
         return Page(items=tokens, offset=page.offset, total=page.total, unreadable=page.unreadable)

@@ -74,15 +74,21 @@ class EventLog:
         *,
         subject_id: UUID | None = None,
         kinds: Collection[EventKind] | None = None,
+        without: Collection[EventKind] = (),
         offset: int = 0,
         limit: int = 100,
     ) -> Page[Event]:
-        """Return one page of a case's log, oldest first; of one submission or reply, or of some kinds, if they are given."""
+        """Return one page of a case's log, oldest first; of one submission or reply, or of some kinds, if they are given.
+
+        A kind that cannot be read is none of those left out ``without``: it is counted, and said to be missing.
+        """
         statement = select(_EVENTS).where(_EVENTS.c.case_id == str(case_id)).order_by(_EVENTS.c.seq)
         if subject_id is not None:
             statement = statement.where(_EVENTS.c.subject_id == str(subject_id))
         if kinds is not None:
             statement = statement.where(_EVENTS.c.kind.in_(sorted(kind.value for kind in kinds)))
+        if without:
+            statement = statement.where(_EVENTS.c.kind.not_in(sorted(kind.value for kind in without)))
         return self._database.page(statement, _event, offset=offset, limit=limit)
 
     def run(self, case_id: UUID, message_id: UUID) -> list[Event]:

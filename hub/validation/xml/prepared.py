@@ -256,10 +256,12 @@ def prepared(
     address: Callable[[str], str],
     *,
     made: Made,
+    apart: bool = True,
 ) -> Prepared:
     """Return the documents of a schema as libxml2 is to get them; ``resolve`` tells the file that a location in a file means.
 
-    ``address`` gives the address at which the compiler finds a document; ``made`` keeps what other schemas share.
+    ``address`` gives the address at which the compiler finds a document; ``made`` keeps what other schemas share. Without
+    ``apart`` patterns stay that this program would judge itself: for an engine beside which nobody does.
     """
     for name in closure:
         if name not in made.references:
@@ -274,9 +276,9 @@ def prepared(
             if name == generated:
                 return _including(namespace, map(address, gathered[namespace]))
         if names:
-            return _written(read(name), name, partial(_moved, name))
+            return _written(read(name), name, partial(_moved, name), apart=apart)
         if name not in made.written:
-            made.written[name] = _written(read(name), name, None)
+            made.written[name] = _written(read(name), name, None, apart=apart)
         return made.written[name]
 
     def _moved(name: str, node: Any) -> str | None:
@@ -346,7 +348,7 @@ def _including(namespace: str, addresses: Iterable[str]) -> bytes:
     return etree.tostring(schema)
 
 
-def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | None) -> bytes:
+def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | None, *, apart: bool) -> bytes:
     """Return a document with its patterns and locations as they are to be; as it is, where nothing changes.
 
     Raises:
@@ -356,7 +358,7 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
     if b"pattern" not in content and moved is None and not holds_never:
         return content
     root = _parsed(content)
-    changed = _write_patterns(root, name)
+    changed = _write_patterns(root, name, apart=apart)
     for node in list(root.iter(*_PARTICLES)) if holds_never else ():
         if (node.get("minOccurs") or "").strip() == (node.get("maxOccurs") or "").strip() == "0":
             _leave_out(node)
@@ -370,14 +372,16 @@ def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | Non
     return etree.tostring(root) if changed else content
 
 
-def _write_patterns(root: Any, name: str) -> bool:
+def _write_patterns(root: Any, name: str, *, apart: bool) -> bool:
     """Write the patterns of a document anew where need be, and leave out those that are judged apart; tell whether any was."""
     changed = False
-    apart: list[Any] = []
+    judged_apart: list[Any] = []
     for node in root.iter(f"{_XS}pattern"):
         pattern = node.get("value", "")
-        if any(is_judged_apart(each.get("value", "")) for each in node.getparent().iterchildren(f"{_XS}pattern")):
-            apart.append(node)
+        if apart and any(
+            is_judged_apart(each.get("value", "")) for each in node.getparent().iterchildren(f"{_XS}pattern")
+        ):
+            judged_apart.append(node)
             continue
         try:
             new = rewritten(pattern)
@@ -386,9 +390,9 @@ def _write_patterns(root: Any, name: str) -> bool:
         if new != pattern:
             node.set("value", new)
             changed = True
-    for node in apart:
+    for node in judged_apart:
         _leave_out(node)
-    return changed or bool(apart)
+    return changed or bool(judged_apart)
 
 
 def _leave_out(node: Any) -> None:

@@ -158,6 +158,7 @@ def compiled_xsd11(source: XsdSource, folder: Path) -> xmlschema.XMLSchema11:
             locating(source),
             lambda name: (scratch / name).as_uri(),
             made=Made(),
+            apart=False,
         )
         written = {name: documents.read(name) for name in (*source.closure, *documents.generated)}
         if documents.generated or any(content != source.read(name) for name, content in written.items()):
