@@ -115,7 +115,7 @@ def test_a_value_that_takes_years_is_given_up_within_the_limit_and_leaves_no_pro
 
 def _children() -> list[str]:
     """Return the ids of the processes in which this one has documents judged."""
-    ids = [each for task in Path("/proc/self/task").iterdir() for each in (task / "children").read_text().split()]
+    ids = [each for task in Path("/proc/self/task").iterdir() for each in _read(task / "children").decode().split()]
     return [each for each in ids if b"hub.validation.xml.xsd11" in _read(Path("/proc") / each / "cmdline")]
 
 
