@@ -150,7 +150,7 @@ bench-portal: $(VENV)/test.stamp ## Measure what pages of the citizens' portal c
 	$(BIN)/python -W ignore -m benchmarks.portal $(ARGS)
 
 portal-pictures: $(VENV)/test.stamp ## Look at every page of the citizens' portal: pictures in tests/out, at both widths, light and dark; axe (< 2 min).
-	PORTAL_PICTURES=full $(BIN)/pytest -q tests/browser/test_portal_in_a_browser.py -k every_page $(ARGS)
+	PORTAL_PICTURES=full $(BIN)/pytest -q tests/browser/test_portal_in_a_browser.py -k every_page --timeout 600 $(ARGS)
 
 bench-validate: $(VENV)/test.stamp $(VENV)/serving.stamp ## Measure hub validate with many files and a large one (ARGS="--base CHECKOUT": beside another build; < 5 min).
 	$(BIN)/python -W ignore -m benchmarks.validate_many --venv $(VENV)/serving $(ARGS)
