@@ -139,10 +139,10 @@ class Build:
 
     def prepare(self, message: payload.Message) -> None:
         """Make keys, parties, schema and the way to the receiver, in the database in which they are looked for."""
+        self._lead()
         if message.package is not None:
             where = ["--standard", message.standard, "--version", "1.0", "--catalog", CATALOG, "--data", self.data]
             self._run([self._bin("hub"), "schemas", "import", message.package, *where, "--service", _SERVICE])
-        self._lead()
         python = self._bin("python")
         self._run(
             [python, "-W", "ignore", "-c", _PREPARE, self.data, str(self.receiver), message.standard, *self.areas]
@@ -218,7 +218,9 @@ class Build:
         return self.root / ".venv/bin" / name
 
     def _run(self, command: list[str | Path]) -> None:
-        subprocess.run(command, check=True, cwd=self.root, capture_output=True, env=self._environment())
+        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=self._environment())
+        if done.returncode:
+            sys.exit(f"{self.name}: {' '.join(map(str, command[:3]))} ended with {done.returncode}\n{done.stderr}")
 
     def _environment(self) -> dict[str, str]:
         database = {} if self.database_url is None else {"HUB_DATABASE_URL": self.database_url}

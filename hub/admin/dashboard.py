@@ -20,6 +20,7 @@ from hub.admin.charts import PLOT_HEIGHT, PLOT_WIDTH, STRIP, Activities, Plot
 from hub.admin.destinations import Ladder, ladder
 from hub.admin.request import ROWS, Visit
 from hub.errors import Unavailable
+from hub.identity import Right
 from hub.model import Destination
 from hub.proof.checkpoints import verify_audit
 from hub.store import Backlog, DeliveryState
@@ -90,10 +91,18 @@ def overview(visit: Visit) -> Response:
         failing=sum(each.trouble is OverviewTrouble.FAILING for each in places),
         waiting_changes=len(visit.hub.key_approval.open(scope=visit.person.scope))
         + len(visit.hub.adapter_approval.open(scope=visit.person.scope)),
+        waiting_schemas=_waiting_schemas(visit),
         width=PLOT_WIDTH,
         height=PLOT_HEIGHT,
         strip=STRIP,
     )
+
+
+def _waiting_schemas(visit: Visit) -> int:
+    """Return how many packages of schemas and changes of a version wait for one who may approve everywhere."""
+    if not visit.person.may_everywhere(Right.APPROVE):
+        return 0
+    return len(visit.tools.arrivals.waiting()) + len(visit.tools.standings.waiting())
 
 
 def health(visit: Visit) -> Response:

@@ -260,6 +260,8 @@ def test_withdrawing_what_is_offered_takes_a_second_thought_and_a_second_person(
     assert "/standing/approve" not in proposed.text
     assert "zurückgezogen</span>" not in _shown(pages, otto), "nothing has changed for citizens yet"
     assert "bauantrag 1.0: zurückgezogen" in anton.get("/schemas").text
+    assert "Schemapakete und Änderungen an Versionen warten" in anton.get("/").text
+    assert "Schemapakete und Änderungen an Versionen warten" not in otto.get("/").text
     change = _change_on(anton.get("/schemas/bauantrag/1.0"))
     assert otto.post(STANDING, **WITHDRAWN).status_code == 409
     assert otto.post(f"{STANDING}/approve", change=change, sure="yes").status_code == 403

@@ -91,6 +91,7 @@ class Someone:
 
     def declare(self) -> requests.Response:
         stand = _STAND.search(self.page.text)
+        assert self.csrf, f"{self.path} ({self.page.status_code}) has no form to send: is the hub away?"
         return self.post("/antrag/senden", [("stand", stand[1] if stand else ""), ("erklaerung", "ja")])
 
 
