@@ -364,6 +364,8 @@ class Route(NamedTuple):
 
     rule: Rule
     table: RoutingTable
+    #: Whether everybody may apply there.
+    is_open: bool
 
     @property
     def destination_id(self) -> UUID:
@@ -442,7 +444,7 @@ class RoutingTable:
         self.gazetteer = gazetteer
         self.services = services
         self.version = _version(self.rules)
-        self._routes = {rule.id: Route(rule, self) for rule in self.rules}
+        self._routes = {rule.id: Route(rule, self, rule.access is RuleAccess.OPEN) for rule in self.rules}
         self._regions, distinct = _regions(gazetteer, self.rules)
         self._groups = self._grouped(distinct)
         self._rows = {service: group.row for service, group in self._groups.items()}
@@ -485,10 +487,16 @@ class RoutingTable:
 
         Raises :class:`~hub.errors.NoRoute` as :meth:`responsible`, or with ``cause`` closed or by-invitation.
         """
-        found = self.responsible(area, service, on)
-        if found.rule.access is not RuleAccess.OPEN and not found.rule.admits(sender):
-            raise _not_admitted(self, area, service, found)
-        return found
+        try:
+            found = self._rows[service][self._regions[area.ars]]
+        except KeyError:
+            found = None
+        if not isinstance(found, Route):
+            answer = found.answers[bisect_right(found.edges, on)] if found is not None else None
+            found = answer if isinstance(answer, Route) else self.responsible(area, service, on)
+        if found.is_open or found.rule.admits(sender):
+            return found
+        raise _not_admitted(self, area, service, found)
 
     def responsible(self, area: Area, service: str, on: datetime) -> Route:
         """Return the one responsible destination at the aware moment ``on``, whoever may apply there.
@@ -496,17 +504,18 @@ class RoutingTable:
         Raises :class:`~hub.errors.NoRoute` with the members ``cause`` (unknown-area, dissolved-area, unknown-service,
         no-rule, ambiguous), ``nearest`` (rules) and, where there is one, ``successors``.
         """
-        try:
-            found = self._rows[service][self._regions[area.ars]]
-        except KeyError:
-            found = None
-        if isinstance(found, Route):
-            return found
-        if found is not None:
-            answer = found.answers[bisect_right(found.edges, on)]
-            if isinstance(answer, Route):
-                return answer
-        return self._resolve(area, service, on)
+        place = self.gazetteer.find(area)
+        if place is None or not place.exists(legal_day(on)):
+            raise no_such_area(self, area, on)
+        known = canonical_service(service)
+        if known != service:
+            return self.responsible(area, known, on)
+        if service not in self._groups and service not in self.services:
+            raise unknown_service(self, area, service, on)
+        winners = self.find(area, service, on)
+        if len(winners) != 1:
+            raise undecided(self, area, service, on, winners)
+        return self._routes[winners[0].id]
 
     def find(self, area: Area, service: str, on: datetime) -> tuple[Rule, ...]:
         """Return the deciding rules, one per destination: one is an answer, none and several are not."""
@@ -546,21 +555,6 @@ class RoutingTable:
                 groups[signature] = _Group((self.rules[at] for at in signature), self._routes, regions)
             chosen[service] = groups[signature]
         return chosen
-
-    def _resolve(self, area: Area, service: str, on: datetime) -> Route:
-        """Answer for an area that has begun or ended once, and refuse."""
-        place = self.gazetteer.find(area)
-        if place is None or not place.exists(legal_day(on)):
-            raise no_such_area(self, area, on)
-        known = canonical_service(service)
-        if known != service:
-            return self.responsible(area, known, on)
-        if service not in self._groups and service not in self.services:
-            raise unknown_service(self, area, service, on)
-        winners = self.find(area, service, on)
-        if len(winners) != 1:
-            raise undecided(self, area, service, on, winners)
-        return self._routes[winners[0].id]
 
 
 def _regions(gazetteer: Gazetteer, rules: Iterable[Rule]) -> tuple[dict[str, int], list[tuple[str, ...]]]:
