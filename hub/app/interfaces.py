@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
-from functools import partial
 from typing import Any
 
 import uvicorn
@@ -40,13 +39,8 @@ from hub.api.validation_page import ValidationPage
 from hub.app.processes import Member
 from hub.app.wiring import Context, working
 from hub.config import Settings
-from hub.fit_connect.ai_steps import AiSteps
-from hub.fit_connect.forwarding import Forwarding
 from hub.observability.diagnosis import MARK
 from hub.resources import shipped
-from hub.validation.arrivals import Arrivals
-from hub.validation.manifest import Manifest, write_standing
-from hub.validation.standing_changes import StandingChanges
 
 _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
@@ -121,7 +115,6 @@ def _limits(settings: Settings) -> application.RequestLimits:
 def admin_desks(hub: Context) -> admin.Tools:
     """Return what the pages work with."""
     settings = hub.settings
-    mine = settings.data / "schemas"
     return admin.Tools(
         hub=hub,
         production=settings.production,
@@ -130,15 +123,9 @@ def admin_desks(hub: Context) -> admin.Tools:
         passwords=settings.takes_passwords,
         adapters=hub.adapter_settings,
         trials=hub.trials,
-        arrivals=Arrivals(settings.data / "schema-arrivals", mine, catalog=hub.catalogs, convert=_import_packed),
-        standings=StandingChanges(settings.data / "schema-standings", partial(write_standing, mine)),
+        arrivals=hub.arrivals,
+        standings=hub.standings,
     )
-
-
-def _import_packed(*arguments: Any, **named: Any) -> Manifest | None:
-    from hub.forms.fim_form import import_packed  # With all that draws forms, which few hubs ever need.
-
-    return import_packed(*arguments, **named)
 
 
 def people_desk(hub: Context, oauth: OAuth) -> People:
@@ -183,8 +170,8 @@ def _plain_door(hub: Context) -> dict[str, Callable[..., Any]]:
     )
     uploads = ResumableUploads(hub.uploads, caller=caller, base_url=hub.base_url)
     own_cases = CaseReplies(hub.sender_cases, caller=caller, clock=hub.clock)
-    ai_steps = CaseAiSteps(AiSteps(store=hub.store, register=hub.ai_register), caller=caller, clock=hub.clock)
-    forwards = CaseForwards(Forwarding(hub), caller=caller, clock=hub.clock)
+    ai_steps = CaseAiSteps(hub.ai_steps, caller=caller, clock=hub.clock)
+    forwards = CaseForwards(hub.forwarding, caller=caller, clock=hub.clock)
     proofs = Proofs(cases=hub.cases, checkpoints=hub.checkpoints, caller=caller)
     return {
         **_named("applications", applications, "create", "list", "status", "receipt", "call_back"),

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
 from hub import __version__
 from hub.administration.accounts import AccountService
@@ -60,7 +61,9 @@ from hub.crypto import HubKeys
 from hub.delivery.attempt import AdapterPool
 from hub.delivery.dispatcher import Dispatcher
 from hub.files import vault
+from hub.fit_connect.ai_steps import AiSteps
 from hub.fit_connect.collection import Cases
+from hub.fit_connect.forwarding import Forwarding
 from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
 from hub.identity.invitations import Invitations
@@ -95,7 +98,10 @@ from hub.store import Store
 from hub.store.engine import sqlite_file
 from hub.supervision import Supervisor
 from hub.transport.connection import Outbound
+from hub.validation.arrivals import Arrivals
 from hub.validation.catalog import CatalogBook, SchemaCatalog
+from hub.validation.manifest import Manifest, write_standing
+from hub.validation.standing_changes import StandingChanges
 
 _log = logging.getLogger(__name__)
 _ORPHAN_GRACE = timedelta(hours=24)
@@ -242,12 +248,8 @@ class Shared(Foundation):
         return self.book.active(self.clock())
 
 
-class Context(Shared):
-    """Everything that a process is built of, each once, in the order in which it depends on each other.
-
-    Whoever needs something new of it finds it here, or adds a line here and nowhere else: a consumer says in its own file
-    what it needs, and is handed the whole. What was set once stays.
-    """
+class UseCases(Shared):
+    """What callers and people do, whatever they do it through."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime], purpose: Purpose) -> None:
         super().__init__(settings, clock, purpose)
@@ -269,6 +271,8 @@ class Context(Shared):
         self.sender_cases = SenderCases(
             store=store, blobs=self.blobs, callback_writer=self.callback_writer, issuer=self.base_url
         )
+        self.forwarding = Forwarding(self)
+        self.ai_steps = AiSteps(store=store, register=self.ai_register)
         self.key_approval = KeyApproval(store=store, policy=self.policy)
         self.lost_keys = LostKeys(store=store, blobs=self.blobs, callbacks=self.callback_writer, base_url=self.base_url)
         self.adapter_approval = AdapterApproval(
@@ -285,6 +289,23 @@ class Context(Shared):
         )
         self.onboarding = onboarding(self, self.destination_service, self.adapter_approval)
         self.dead_letters = DeadLetters(store=store)
+        own_schemas = settings.data / "schemas"
+        self.arrivals = Arrivals(
+            settings.data / "schema-arrivals", own_schemas, catalog=self.catalogs, convert=_import_packed
+        )
+        self.standings = StandingChanges(settings.data / "schema-standings", partial(write_standing, own_schemas))
+
+
+class Context(UseCases):
+    """Everything that a process is built of, each once, in the order in which it depends on each other.
+
+    Whoever needs something new of it finds it here, or adds a line here and nowhere else: a consumer says in its own file
+    what it needs, and is handed the whole. What was set once stays.
+    """
+
+    def __init__(self, settings: Settings, clock: Callable[[], datetime], purpose: Purpose) -> None:
+        super().__init__(settings, clock, purpose)
+        store = self.store
         #: What the record of processing activities says of this hub.
         self.operation = _operation(self)
         self.dispatcher = _dispatcher(self)
@@ -358,6 +379,12 @@ def working(hub: Context) -> Iterator[None]:
         for worker in outbox_workers:
             worker.end()
         hub.duties.stop()
+
+
+def _import_packed(*arguments: Any, **named: Any) -> Manifest | None:
+    from hub.forms.fim_form import import_packed  # With all that draws forms, which few hubs ever need.
+
+    return import_packed(*arguments, **named)
 
 
 def _screening(hub: Shared) -> Screening:
@@ -538,7 +565,7 @@ def unconfined_onboarding(hub: Context) -> OnboardingService:
     return onboarding(hub, _destination_service(hub, ways), ways)
 
 
-def _destination_service(hub: Context, ways: AdapterApproval) -> DestinationService:
+def _destination_service(hub: UseCases, ways: AdapterApproval) -> DestinationService:
     return DestinationService(
         store=hub.store, policy=hub.policy, destinations=hub.destinations, keys=hub.key_approval, ways=ways
     )
