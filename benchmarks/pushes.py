@@ -218,7 +218,9 @@ class Build:
         return self.root / ".venv/bin" / name
 
     def _run(self, command: list[str | Path]) -> None:
-        done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, env=self._environment())
+        done = subprocess.run(
+            command, check=False, cwd=self.root, capture_output=True, text=True, env=self._environment()
+        )
         if done.returncode:
             sys.exit(f"{self.name}: {' '.join(map(str, command[:3]))} ended with {done.returncode}\n{done.stderr}")
 
