@@ -9,7 +9,7 @@ types. The content of a type is told by names alone, which is enough because a n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from hub.validation.xml.content import Model, ModelMaker, in_order, is_counted
@@ -22,7 +22,7 @@ from hub.validation.xml.places import (
     LAX,
     SKIP,
 )
-from hub.validation.xml.values import INTEGERS, MOMENTS, PATTERN, ValueKind
+from hub.validation.xml.values import INTEGERS, MOMENTS, PATTERN, Facets, ValueKind
 
 _PARTICLES = frozenset((f"{XS}sequence", f"{XS}choice", f"{XS}all"))
 _FACETS = frozenset(
@@ -47,11 +47,20 @@ _PRIMITIVES = frozenset(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Simple:
-    """A simple type: what it makes of a text, ``identifier`` (ID, IDREF, IDREFS or None), and whether it lists its values."""
+    """A simple type: what it makes of a text, ``identifier`` (ID, IDREF, IDREFS or None), and whether it lists its values.
+
+    ``facets`` are all that it has, whoever judges them.
+    """
 
     kind: ValueKind
     identifier: str | None = None
     enumerated: bool = False
+    facets: Facets = ()
+
+    @property
+    def as_member(self) -> ValueKind:
+        """What it makes of a text as a member of a union."""
+        return replace(self.kind, facets=self.facets, identifier=self.identifier if self.identifier != IDREFS else None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +75,21 @@ class Use:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Declared:
-    """An element as some content names it: its tag, the type that it has (once asked for), its fixed value."""
+    """An element as some content names it: its tag, the type that it has (once asked for), what it is where it is empty.
+
+    ``node`` is where it is declared.
+    """
 
     tag: str
     type: Callable[[], Simple | Complex]
+    node: Any
     fixed: str | None = None
+    default: str | None = None
+
+    @property
+    def may_be_nil(self) -> bool:
+        """Whether it may be nil."""
+        return (self.node.get("nillable") or "").strip() in ("true", "1")
 
 
 class Namespaces(NamedTuple):
@@ -169,10 +188,15 @@ class Components(Declarations):
     # Elements
 
     def _global(self, part: DeclaredPart) -> Declared:
-        return Declared(part.name, lambda: self._type_of_element(part.node, part), part.node.get("fixed"))
+        return self._element(part.name, part.node, part)
 
     def _local(self, node: Any, part: DeclaredPart) -> Declared:
-        return Declared(part.local_name(node), lambda: self._type_of_element(node, part), node.get("fixed"))
+        return self._element(part.local_name(node), node, part)
+
+    def _element(self, tag: str, node: Any, part: DeclaredPart) -> Declared:
+        return Declared(
+            tag, lambda: self._type_of_element(node, part), node, fixed=node.get("fixed"), default=node.get("default")
+        )
 
     def _type_of_element(self, node: Any, part: DeclaredPart) -> Simple | Complex:
         alternatives = list(node.iterchildren(f"{XS}alternative"))
@@ -203,7 +227,7 @@ class Components(Declarations):
             for tag, child in kind.children.items():
                 if all(tag in other.children for other in complex_ones) or not loose:
                     same = child.type() is made.children.get(tag, child).type()
-                    made.children[tag] = child if same else Declared(tag, lambda: self.anything)
+                    made.children[tag] = child if same else Declared(tag, lambda: self.anything, child.node)
         if wildcard in (LAX, SKIP):
             common = set.intersection(*(set(kind.attributes) for kind in complex_ones))
             made.attributes = {name: use for name, use in made.attributes.items() if name in common}
@@ -253,10 +277,10 @@ class Components(Declarations):
             if child.tag == f"{XS}list":
                 item = next(iter(self._simple_by(child, part, "itemType")), _STRING)
                 identifier = IDREFS if item.identifier == IDREF else None
-                return Simple(ValueKind(name="list", parts=(item.kind,)), identifier)
+                return Simple(ValueKind(name="list", parts=(item.as_member,)), identifier)
             members = self._simple_by(child, part, "memberTypes")
             return Simple(
-                ValueKind(name="union", space="preserve", parts=tuple(member.kind for member in members)),
+                ValueKind(name="union", space="preserve", parts=tuple(member.as_member for member in members)),
                 enumerated=bool(members) and all(member.enumerated for member in members),
             )
         return _STRING
@@ -281,7 +305,9 @@ class Components(Declarations):
             faceted=kind.faceted or bool(facets),
             bounds=(*bounds.items(), *((PATTERN, each) for each in patterns)),
         )
-        return Simple(made, base.identifier, base.enumerated or f"{XS}enumeration" in facets)
+        return Simple(
+            made, base.identifier, base.enumerated or f"{XS}enumeration" in facets, (*base.facets, *_facets(node))
+        )
 
     def _complex(self, node: Any, part: DeclaredPart) -> Complex:
         made = Complex(mixed=node.get("mixed") in ("true", "1"), base=self.anything)
@@ -429,15 +455,34 @@ class Components(Declarations):
         return next(iter(self._simple_by(node, part, "type")), _STRING)
 
 
+def _facets(node: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the facets of one step: its patterns and its enumerations are alternatives (part 2, 4.3.4 and 4.3.5)."""
+    given: dict[str, list[str]] = {}
+    for facet in node.iterchildren(*_FACETS):
+        given.setdefault(facet.tag.removeprefix(XS), []).append(facet.get("value", ""))
+    yield from ((name, tuple(values)) for name, values in given.items())
+
+
+#: What the names among the built-in types look like (part 2, 3.3; appendix F for the classes).
+_NAME, _TOKEN, _NCNAME = r"\i\c*", r"\c+", r"[\i-[:]][\c-[:]]*"
+_LOOKS = {
+    "Name": _NAME,
+    "NMTOKEN": _TOKEN,
+    "language": r"[a-zA-Z]{1,8}(-[a-zA-Z0-9]{1,8})*",
+    **dict.fromkeys(("NCName", "ENTITY", ID, IDREF), _NCNAME),
+}
+
+
 def _builtin(name: str) -> Simple:
     if name in _LISTS:
-        item = ValueKind(name="string")
+        item = _builtin(_LISTS[name]).as_member
         kind = ValueKind(name="list", parts=(item,), bounds=(("minLength", "1"),))
         return Simple(kind, IDREFS if name == IDREFS else None)
     if name in _PRIMITIVES or name in INTEGERS:
         return Simple(ValueKind(name=name))
     space = _STRINGS.get(name, "preserve" if name == "anySimpleType" else "collapse")
-    return Simple(ValueKind(name="string", space=space), name if name in (ID, IDREF) else None)
+    facets = ((PATTERN, (_LOOKS[name],)),) if name in _LOOKS else ()
+    return Simple(ValueKind(name="string", space=space), name if name in (ID, IDREF) else None, facets=facets)
 
 
 _STRING = Simple(ValueKind(name="string", space="preserve"))

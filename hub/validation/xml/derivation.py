@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 from hub.validation.xml.components import Complex, Components, Declared, Simple, Use
 from hub.validation.xml.declarations import XS, Locate, Tree
+from hub.validation.xml.keys import nil_fields
 from hub.validation.xml.places import (
     CODE,
     FORMS,
@@ -40,7 +42,7 @@ def derive_tables(files: Iterable[str], tree: Tree, locate: Locate, *, whole: bo
 
 def derive_table(components: Components, *, whole: bool = False) -> PlaceTable:
     """Return the table for documents of a schema."""
-    derivation = _Derivation(components.attributes(), keyed=components.keyed)
+    derivation = _Derivation(components.attributes(), keyed=components.keyed, nil_fields=nil_fields(components))
     roots = {declared.tag: derivation.key_of(declared) for declared in components.elements()}
     named = {name: derivation.key_of_type(kind) for name, kind in components.types()}
     if whole:
@@ -48,30 +50,48 @@ def derive_table(components: Components, *, whole: bool = False) -> PlaceTable:
     return derivation.table(roots, named, keyed=components.keyed, whole=whole)
 
 
-class _Derivation:
-    """States of a walk: a type, and what an element of that type is fixed to."""
+class _State(NamedTuple):
+    """What a walk carries along: a type, and of an element of it what it is fixed to.
 
-    def __init__(self, attributes: Mapping[str, Use], *, keyed: bool) -> None:
+    ``filled`` says that it has a value where it is empty, ``nil_field`` that it may be nil and is a key's field.
+    """
+
+    kind: Simple | Complex
+    fixed: str | None = None
+    filled: bool = False
+    nil_field: bool = False
+
+    @property
+    def key(self) -> tuple[int, str | None, bool, bool]:
+        """What tells it from others."""
+        return id(self.kind), self.fixed, self.filled, self.nil_field
+
+
+class _Derivation:
+    """The states that documents of a schema can lead to."""
+
+    def __init__(self, attributes: Mapping[str, Use], *, keyed: bool, nil_fields: frozenset[Any]) -> None:
         self._attributes = attributes
         self._keyed = keyed
-        self._keys: dict[tuple[int, str | None], str] = {}
-        self._states: list[tuple[Simple | Complex, str | None]] = []
+        self._nil_fields = nil_fields
+        self._keys: dict[tuple[int, str | None, bool, bool], str] = {}
+        self._states: list[_State] = []
         self._named: list[tuple[str, Complex]] = []
 
     def key_of(self, declared: Declared) -> str:
         """Return the key of an element's state, and enter all that it reaches."""
-        return self._entered(declared.type(), declared.fixed)
+        return self._entered(self._state_of(declared))
 
     def key_of_type(self, kind: Simple | Complex) -> str:
         """Return the key of a named type, and enter all that it reaches."""
-        key = self._entered(kind, None)
+        key = self._entered(_State(kind))
         if isinstance(kind, Complex):
             self._named.append((key, kind))
         return key
 
     def table(self, roots: Mapping[str, str], named: Mapping[str, str], *, keyed: bool, whole: bool) -> PlaceTable:
         """Return only what leads to a place of interest, unless the ``whole`` is wanted."""
-        places = {self._keys[_state(*state)]: self._place(*state) for state in self._states}
+        places = {self._keys[state.key]: self._place(state) for state in self._states}
         wanted = set(places) if whole else _leading(_reached(places, roots, named), list(self._derivations()))
         short = {key: f"t{number}" for number, key in enumerate(key for key in places if key in wanted)}
         wild = any(places[key].wild is not None for key in short)
@@ -96,7 +116,7 @@ class _Derivation:
 
     def _apart(self, short: Mapping[str, str]) -> Mapping[str, frozenset[str]]:
         """Return by type of which of the schema's namespaces its wildcards let in nothing that goes unjudged."""
-        complex_ones = {self._keys[_state(*state)]: state[0] for state in self._states if isinstance(state[0], Complex)}
+        complex_ones = {self._keys[each.key]: each.kind for each in self._states if isinstance(each.kind, Complex)}
         declared = {tag.rpartition("}")[0][1:] for kind in complex_ones.values() for tag in kind.children} | {""}
         apart = {
             short[key]: frozenset(each for each in declared if not kind.lets_in.holds(each))
@@ -105,37 +125,47 @@ class _Derivation:
         }
         return {key: held for key, held in apart.items() if held}
 
-    def _entered(self, kind: Simple | Complex, fixed: str | None) -> str:
-        waiting = [(kind, fixed)]
+    def _entered(self, first: _State) -> str:
+        waiting = [first]
         while waiting:
             state = waiting.pop()
-            key = _state(*state)
-            if key in self._keys:
+            if state.key in self._keys:
                 continue
-            self._keys[key] = str(len(self._keys))
+            self._keys[state.key] = str(len(self._keys))
             self._states.append(state)
-            if isinstance(state[0], Complex):
-                waiting += [(child.type(), child.fixed) for child in state[0].children.values()]
-        return self._keys[_state(kind, fixed)]
+            if isinstance(state.kind, Complex):
+                waiting += map(self._state_of, state.kind.children.values())
+        return self._keys[first.key]
+
+    def _state_of(self, declared: Declared) -> _State:
+        kind = declared.type()
+        simple = kind if isinstance(kind, Simple) else kind.simple
+        # Of other types an empty element is judged as any.
+        told = simple is not None and _value_of(simple.kind) is not None
+        filled = told and (declared.default, declared.fixed) != (None, None)
+        return _State(kind, declared.fixed, filled, nil_field=declared.node in self._nil_fields)
 
     def _derivations(self) -> Iterator[tuple[str, str]]:
         """Yield pairs of a named type and a state of a type that it is derived from: xsi:type may put the first there."""
         states: dict[int, list[str]] = {}
         for state in self._states:
-            states.setdefault(id(state[0]), []).append(self._keys[_state(*state)])
+            states.setdefault(id(state.kind), []).append(self._keys[state.key])
         for key, kind in self._named:
             base = kind.base
             while base is not None:
                 yield from ((key, other) for other in states.get(id(base), ()))
                 base = base.base if isinstance(base, Complex) else None
 
-    def _place(self, kind: Simple | Complex, fixed: str | None) -> PlaceType:
+    def _place(self, state: _State) -> PlaceType:
+        kind, fixed = state.kind, state.fixed
         if isinstance(kind, Simple):
             return PlaceType(
                 text=kind.identifier,
                 form=self._form_of(kind.kind),
                 fixed=_fixed(fixed, kind.kind),
                 value=_value_of(kind.kind),
+                filled=state.filled,
+                nil_field=state.nil_field,
             )
         simple = kind.simple
         value = simple.kind if simple is not None else _TEXT
@@ -150,7 +180,7 @@ class _Derivation:
             wild=_wild(kind),
             content=kind.content() if kind.counted else None,
             value=_value_of(simple.kind) if simple is not None else None,
-            values={name: use.type.kind for name, use in uses.items() if use.type.kind.misjudged},
+            values={name: kind_of for name, use in uses.items() if (kind_of := _value_of(use.type.kind)) is not None},
             attributes={name: use.type.identifier for name, use in uses.items() if use.type.identifier},
             forms={name: form for name, use in uses.items() if (form := self._form_of(use.type.kind))},
             fixed_attributes={
@@ -158,7 +188,9 @@ class _Derivation:
                 for name, use in kind.attributes.items()
                 if use.fixed_here is not None
             },
-            children={tag: self._keys[_state(child.type(), child.fixed)] for tag, child in kind.children.items()},
+            filled=state.filled,
+            nil_field=state.nil_field,
+            children={tag: self._keys[self._state_of(child).key] for tag, child in kind.children.items()},
         )
 
     def _form_of(self, kind: ValueKind) -> str | None:
@@ -185,12 +217,8 @@ def _wild(kind: Complex) -> Wild | None:
     )
 
 
-def _state(kind: Simple | Complex, fixed: str | None) -> tuple[int, str | None]:
-    return id(kind), fixed
-
-
 def _value_of(kind: ValueKind) -> ValueKind | None:
-    return kind if kind.misjudged else None
+    return kind if kind.misjudged or kind.chooses_identifiers else None
 
 
 def _fixed(value: str | None, kind: ValueKind, *, mixed: bool = False) -> Fixed | None:

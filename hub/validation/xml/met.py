@@ -15,8 +15,10 @@ from hub.validation.xml.values import (
     ValueKind,
     breach,
     equal,
+    identifiers,
     is_negative_zero,
     is_spelt,
+    is_uncertain,
     usual_moment,
 )
 
@@ -77,6 +79,11 @@ class Met:
         else:
             self.references.extend((word, place) for word in words)
 
+    def note_element(self, place: PlaceType, element: Any) -> None:
+        """Take down an element that may be nil though it is a field of a key."""
+        if place.nil_field:
+            self.faults.append(Overlooked("xml.identity", None, element, None))
+
     def note_form(self, form: str, value: str, element: Any, attribute: str | None) -> None:
         """Take down a value whose spelling is none of its type's."""
         if not is_spelt(form, value):
@@ -90,6 +97,13 @@ class Met:
         """Take down a value that is none of its type's, though libxml2 takes it."""
         if (found := breach(kind, value)) is not None:
             self.faults.append(Overlooked(found.rule, found.expected, element, attribute))
+            return
+        self.unjudged += is_uncertain(kind, value)
+        if kind.chooses_identifiers:
+            words = identifiers(kind, value)
+            self.unjudged += words is None
+            for identifier, word in words or ():
+                self.note(identifier, word, (element, attribute))
 
     def note_fixed(self, fixed: Fixed, value: str, element: Any, attribute: str | None) -> None:
         """Take down an attribute that has another value than the fixed one."""

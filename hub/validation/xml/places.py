@@ -22,9 +22,9 @@ from hub.validation.xml.values import MOMENTS, ValueKind
 
 ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
-XSI_TYPE = f"{XSI}type"
+XSI_TYPE, XSI_NIL = f"{XSI}type", f"{XSI}nil"
 #: Of the table as it is stored; one that an earlier release stored is derived anew.
-FORMAT = 4
+FORMAT = 5
 LIST_URI, LIST_VERSION, CODE = "listURI", "listVersionID", "code"
 #: How wildcards treat what they let in (part 1, 3.10.1): by a declaration where there is one, by none.
 LAX, SKIP = "lax", "skip"
@@ -113,8 +113,9 @@ class PlaceType:
 
     ``open`` says that a wildcard lets any global element in, ``wild`` that some let in what nothing judges. ``form`` and
     ``forms`` name spellings to be looked at (:func:`hub.validation.xml.values.is_spelt`), ``fixed`` and ``fixed_attributes``
-    values to be compared, ``value`` and ``values`` types whose values are judged anew. ``content`` is the model of what stands
-    in it, where libxml2 may count that wrongly.
+    values to be compared, ``value`` and ``values`` types whose values are judged anew; ``filled`` that an empty element has
+    another value than none, ``nil_field`` that it is a field of a key and may be nil, which no valid document holds.
+    ``content`` is the model of what stands in it, where libxml2 may count that wrongly.
     """
 
     text: str | None = None
@@ -125,6 +126,8 @@ class PlaceType:
     wild: Wild | None = None
     content: Model | None = None
     value: ValueKind | None = None
+    filled: bool = False
+    nil_field: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
     fixed_attributes: Mapping[str, Fixed] = field(default_factory=dict)
@@ -136,7 +139,7 @@ class PlaceType:
         """Whether the type itself has anything to look at."""
         own = self.text, self.form, self.fixed, self.coded, self.wild, self.content, self.value
         of_attributes = self.attributes, self.forms, self.fixed_attributes, self.values
-        return any(each is not None for each in own) or any(of_attributes)
+        return self.nil_field or any(each is not None for each in own) or any(of_attributes)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain values, empty parts left out."""
@@ -157,6 +160,8 @@ class PlaceType:
             wild=None if wild is None else Wild.from_json(wild),
             content=None if content is None else model_from_json(content),
             value=None if value is None else ValueKind.from_json(value),
+            filled=bool(document.get("filled", False)),
+            nil_field=bool(document.get("nil_field", False)),
             values={name: ValueKind.from_json(each) for name, each in document.get("values", {}).items()},
             attributes=dict(document.get("attributes", {})),
             forms=dict(document.get("forms", {})),

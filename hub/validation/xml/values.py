@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 import struct
+from calendar import monthrange
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -57,6 +58,7 @@ class ValueKind:
 
     ``space`` is the facet whiteSpace; ``parts`` are the item type of a list or the member types of a union. ``faceted`` says
     that facets of its own decide whether a text belongs to it; ``bounds`` are those of them, by name, that libxml2 misjudges.
+    ``facets`` are all of a member of a union, by name with the values given; ``identifier`` is ID or IDREF.
     """
 
     name: str
@@ -64,21 +66,26 @@ class ValueKind:
     parts: tuple[ValueKind, ...] = ()
     faceted: bool = False
     bounds: tuple[tuple[str, str], ...] = ()
+    facets: Facets = ()
+    identifier: str | None = None
 
     def as_json(self) -> list[Any]:
         """Return it as plain values."""
-        return [self.name, self.space, self.faceted, list(self.bounds), *(part.as_json() for part in self.parts)]
+        own = [self.name, self.space, self.faceted, list(self.bounds), list(self.facets), self.identifier]
+        return [*own, *(part.as_json() for part in self.parts)]
 
     @classmethod
     def from_json(cls, document: list[Any]) -> ValueKind:
         """Read it as :meth:`as_json` writes it."""
-        name, space, faceted, bounds, *parts = document
+        name, space, faceted, bounds, facets, identifier, *parts = document
         return cls(
             name=str(name),
             space=str(space),
             faceted=bool(faceted),
             parts=tuple(cls.from_json(part) for part in parts),
             bounds=tuple((str(facet), str(value)) for facet, value in bounds),
+            facets=tuple((str(facet), tuple(map(str, given))) for facet, given in facets),
+            identifier=None if identifier is None else str(identifier),
         )
 
     @property
@@ -89,6 +96,42 @@ class ValueKind:
         if self.name == "union":
             return any(part.misjudged or part.name in _SPELLINGS for part in self.parts)
         return self.name == "list" and self.parts[0].misjudged
+
+    @property
+    def chooses_identifiers(self) -> bool:
+        """Whether a member of a union, which the text chooses, is an identifier: libxml2 sees none of these."""
+        if self.name == "union":
+            return any(part.identifier is not None or _lists_identifiers(part) for part in self.parts) or any(
+                part.chooses_identifiers for part in self.parts
+            )
+        return self.name == "list" and self.parts[0].chooses_identifiers
+
+
+#: Facets by name, each with the values of one step of derivation: those of patterns and enumerations are alternatives.
+Facets = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def _lists_identifiers(kind: ValueKind) -> bool:
+    return kind.name == "list" and kind.parts[0].identifier is not None
+
+
+def identifiers(kind: ValueKind, text: str) -> list[tuple[str, str]] | None:
+    """Return the identifiers (ID or IDREF, and the word) that a text is by the members of unions which take it first.
+
+    None where that cannot be told here.
+    """
+    if kind.name == "union":
+        for part in kind.parts:
+            fit = _fits(part, spaced(text, part.space))
+            if fit is None:
+                return None if kind.chooses_identifiers else []
+            if fit:
+                return identifiers(part, text)
+        return []
+    if kind.name == "list":
+        found = [identifiers(kind.parts[0], word) for word in text.split()]
+        return None if None in found else [each for words in found if words is not None for each in words]
+    return [] if kind.identifier is None else [(kind.identifier, text.strip(SPACES))]
 
 
 def spaced(text: str, space: str) -> str:
@@ -137,7 +180,8 @@ def breach(kind: ValueKind, text: str) -> Breach | None:
         return next((found for word in words if (found := breach(kind.parts[0], word))), None)
     if kind.name == "union":
         spaced_text = spaced(text, kind.space)
-        return Breach("xml.datatype", None) if all(_fits(part, spaced_text) is False for part in kind.parts) else None
+        fits = [_fits(part, spaced(spaced_text, part.space)) for part in kind.parts]
+        return Breach("xml.datatype", None) if not any(fit is not False for fit in fits) else None
     value = _value(kind, text)
     for facet, bound in kind.bounds if value is not None else ():
         if facet not in _ORDERS:
@@ -148,26 +192,118 @@ def breach(kind: ValueKind, text: str) -> Breach | None:
     return None
 
 
+def is_uncertain(kind: ValueKind, text: str) -> bool:
+    """Whether a text is one of a union by libxml2's word alone, which takes it for a member to which it does not belong."""
+    if kind.name == "list":
+        return any(is_uncertain(kind.parts[0], word) for word in text.split())
+    if kind.name != "union":
+        return False
+    found = [(_fits(part, spaced(text, part.space)), part) for part in kind.parts]
+    misled = any(fit is False and (part.misjudged or part.name in _SPELLINGS) for fit, part in found)
+    return misled and not any(fit for fit, _ in found) and any(fit is None for fit, _ in found)
+
+
 def _fits(kind: ValueKind, text: str) -> bool | None:
-    """Whether a text belongs to a member of a union; None where facets say so that are not read here."""
+    """Whether a text belongs to a member of a union; None where that is not told here."""
     if kind.name == "union":
-        found = [_fits(part, text) for part in kind.parts]
-        return True if True in found else None if None in found else False
-    if breach(kind, text) is not None:
+        found = [_fits(part, spaced(text, part.space)) for part in kind.parts]
+        fit = True if True in found else None if None in found else False
+    elif breach(kind, text) is not None:
         return False
-    parts = [_fits(kind.parts[0], word) for word in text.split()] if kind.name == "list" else [_is_value(kind, text)]
-    if False in parts:
+    elif kind.name == "list":
+        found = [_fits(kind.parts[0], word) for word in text.split()]
+        fit = False if False in found else None if None in found else True
+    else:
+        fit = _is_value(kind, text)
+    kept = [_keeps(kind, facet, given, text) for facet, given in kind.facets]
+    if fit is False or False in kept:
         return False
-    return None if kind.faceted or None in parts else True
+    return None if fit is None or None in kept or (kind.faceted and not kind.facets) else True
 
 
 def _is_value(kind: ValueKind, text: str) -> bool | None:
+    """Whether a text is one of a built-in type that is no list; None for names, whose prefixes are not known here."""
+    if kind.name in ("string", "anyURI"):
+        return True
     if kind.name not in _MAKERS:
-        return True if kind.name == "string" and not kind.faceted else None
-    if _value(kind, text) is None:
+        return None
+    value = _value(kind, text)
+    if value is None:
         return False
-    # The days of a month, and how large numbers may be, are not looked at.
-    return None if kind.name in MOMENTS or kind.name in INTEGERS else True
+    if kind.name in MOMENTS:
+        return _is_moment(kind.name, spaced(text, kind.space))
+    low, high = _RANGES.get(kind.name, (None, None))
+    number = Decimal(spaced(text, kind.space)) if kind.name in _RANGES else 0
+    return (low is None or number >= low) and (high is None or number <= high)
+
+
+def _is_moment(form: str, text: str) -> bool:
+    """Whether the parts of a moment are within their ranges (part 2, appendix D and 5.4)."""
+    match = _FORMS[form].fullmatch(text)
+    if match is None:
+        return False
+    parts = {**_DEFAULTS, **match.groupdict()}
+    year, month, day = (int(parts[name]) for name in ("year", "month", "day"))
+    hour, minute, second = int(parts["hour"]), int(parts["minute"]), Decimal(parts["second"])
+    zone = match[match.lastindex or 0] if match.lastindex == _FORMS[form].groups else "Z"
+    digits = parts["year"].lstrip("-")
+    usual = hour < _DAY // _HOUR or (hour == _DAY // _HOUR and minute == 0 and second == 0)
+    # Years repeat after 400; the calendar's own year 2000 stands for one of them.
+    return (
+        (year != 0 and (len(digits) == len(_DEFAULTS["year"]) or not digits.startswith("0")))
+        and 0 < month <= _MONTHS
+        and 0 < day <= monthrange(2000 + year % 400, month)[1]
+        and usual
+        and minute < _HOUR
+        and second < _HOUR
+        and abs(_offset(zone)) <= _FURTHEST
+        and (zone == "Z" or int(zone[4:6]) < _HOUR)
+    )
+
+
+def _keeps(kind: ValueKind, facet: str, given: tuple[str, ...], text: str) -> bool | None:
+    """Whether a text keeps one facet (part 2, 4.3); None where that is not told here."""
+    text = spaced(text, kind.space)
+    if facet == PATTERN:
+        return any(linear(each).matches(text) for each in given)
+    if facet == "enumeration":
+        value = _value(kind, text)
+        return None if kind.name in ("QName", "NOTATION") else any(_value(kind, each) == value for each in given)
+    if facet in _ORDERS:
+        order = _order(kind, _value(kind, text), _value(kind, given[0]))
+        return None if kind.name == "duration" else order is not None and _ORDERS[facet](order)
+    if facet in _LENGTHS:
+        length = _length(kind, text)
+        return None if length is None else _LENGTHS[facet](length - int(given[0]))
+    if facet in ("totalDigits", "fractionDigits"):
+        digits, fraction = _digits(text)
+        return (digits if facet == "totalDigits" else fraction) <= int(given[0])
+    return None
+
+
+_LENGTHS: Mapping[str, Callable[[int], bool]] = {
+    "length": lambda more: more == 0,
+    "minLength": lambda more: more >= 0,
+    "maxLength": lambda more: more <= 0,
+}
+
+
+def _length(kind: ValueKind, text: str) -> int | None:
+    """Return the length of a value, in the unit of its type (part 2, 4.3.1); None where it has none."""
+    if kind.name == "list":
+        return len(text.split())
+    if kind.name in ("hexBinary", "base64Binary"):
+        value = _value(kind, text)
+        return len(value[1]) if isinstance(value, tuple) and isinstance(value[1], bytes) else None
+    return len(text) if kind.name in ("string", "anyURI") else None
+
+
+def _digits(text: str) -> tuple[int, int]:
+    """Return how many digits a decimal number has, and how many of them behind the point, zeros that say nothing left out."""
+    whole, _, fraction = text.lstrip("+-").partition(".")
+    fraction = fraction.rstrip("0")
+    digits = (whole + fraction).lstrip("0") if whole.strip("0") else fraction
+    return max(len(digits), 1), len(fraction)
 
 
 def _order(kind: ValueKind, one: Hashable, other: Hashable) -> int | None:
@@ -219,7 +355,7 @@ def usual_moment(form: str, text: str) -> str:
 
 
 _WITH_HOURS = frozenset({"time", "dateTime"})
-_DAY, _HOUR, _LAST_YEAR = 1440, 60, 9999
+_DAY, _HOUR, _MONTHS, _LAST_YEAR = 1440, 60, 12, 9999
 
 
 def is_spelt(form: str, text: str) -> bool:
@@ -372,6 +508,15 @@ INTEGERS = frozenset(
     )
 )
 _FAMILIES = dict.fromkeys(INTEGERS, "decimal")
+#: The least and the greatest of the integer types that have one.
+_RANGES: Mapping[str, tuple[int | None, int | None]] = {
+    "nonPositiveInteger": (None, 0),
+    "negativeInteger": (None, -1),
+    "nonNegativeInteger": (0, None),
+    "positiveInteger": (1, None),
+    **{name: (-(2**bits), 2**bits - 1) for name, bits in (("long", 63), ("int", 31), ("short", 15), ("byte", 7))},
+    **{f"unsigned{name}": (0, 2**bits - 1) for name, bits in (("Long", 64), ("Int", 32), ("Short", 16), ("Byte", 8))},
+}
 _MAKERS: dict[str, Callable[[str], Hashable]] = {
     "boolean": _boolean,
     "decimal": _decimal,

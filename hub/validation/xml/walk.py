@@ -26,6 +26,7 @@ from hub.validation.xml.places import (
     LOOKED_AT,
     NUMBER,
     XSI,
+    XSI_NIL,
     XSI_TYPE,
     Coded,
     Fate,
@@ -41,6 +42,7 @@ from hub.validation.xml.values import (
     breach,
     is_negative_zero,
     is_spelt,
+    is_uncertain,
     usual_moment,
 )
 
@@ -278,6 +280,7 @@ class PlaceListener(ElementListener):
         self._table = table
         self._kinds: list[PlaceType | None] = []
         self._parents: list[bool] = []
+        self._nil: list[bool] = []
         self._below: list[list[tuple[str, Any]]] = []
         self._prefixes: list[Mapping[Any, str]] = [{}]
         self._text: list[str] = []
@@ -306,6 +309,7 @@ class PlaceListener(ElementListener):
         kind = self._kind_of(tag, named)
         self._kinds.append(kind)
         self._parents.append(False)
+        self._nil.append(_is_nil(attributes.get(XSI_NIL)))
         self._below.append([])
         self._text.clear()
         if kind is not None:
@@ -322,13 +326,13 @@ class PlaceListener(ElementListener):
             self._skipped -= 1
             return
         kind = self._kinds.pop()
-        has_elements = self._parents.pop()
+        has_elements, nil = self._parents.pop(), self._nil.pop()
         below = self._below.pop()
         self._prefixes.pop()
         if kind is not None and below:
             self.met.note_children(kind, below, None)
         if kind is not None and _reads_text(kind):
-            _note_text("".join(self._text), kind, None, self.met, has_elements=has_elements)
+            _note_text("".join(self._text), kind, None, self.met, has_elements=has_elements, nil=nil)
         self._text.clear()
 
     def _skip(self, attributes: Mapping[str, str]) -> None:
@@ -378,6 +382,8 @@ def _by_name(table: PlaceTable, root: str) -> dict[str, _Quick]:
         name.values |= set(place.values.items())
         name.fixed |= {(attribute, fixed.value) for attribute, fixed in place.fixed_attributes.items()}
         name.childless |= place.fixed is not None and place.fixed.mixed
+        # Whatever stands there needs a walk.
+        name.identifies |= place.nil_field
         name.counted |= place.content is not None
         if place.wild is not None:
             _note_wild(name, place.wild, table.apart.get(key, frozenset()), table)
@@ -457,7 +463,9 @@ def _has_values(element: Any, name: _Quick) -> bool:
     for attribute, kind in name.values:
         value = element.get(attribute) if attribute is not None else element.text or ""
         # An element that has children is of another type of that name.
-        if value is not None and breach(kind, value) is not None:
+        if value is not None and (
+            kind.chooses_identifiers or breach(kind, value) is not None or is_uncertain(kind, value)
+        ):
             return False
     return True
 
@@ -514,7 +522,7 @@ def _note_element(element: Any, place: PlaceType, met: Met, table: PlaceTable) -
         met.note_children(place, [(child.tag, child) for child in element.iterchildren("*")], element)
     if _reads_text(place):
         has_elements = bool(len(element)) and next(element.iterchildren("*"), None) is not None
-        _note_text(_text(element), place, element, met, has_elements=has_elements)
+        _note_text(_text(element), place, element, met, has_elements=has_elements, nil=_is_nil(element.get(XSI_NIL)))
 
 
 def _text(element: Any) -> str:
@@ -524,6 +532,7 @@ def _text(element: Any) -> str:
 
 
 def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met, table: PlaceTable) -> None:
+    met.note_element(place, element)
     if place.wild is not None and place.wild.attributes:
         met.unjudged += table.unjudged(place, attributes.keys())
     for name, kind in place.attributes.items():
@@ -544,12 +553,16 @@ def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met, 
             met.note_fixed(fixed, value, element, name)
 
 
-def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_elements: bool) -> None:
+def _is_nil(said: str | None) -> bool:
+    return said is not None and said.strip() in ("true", "1")
+
+
+def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_elements: bool, nil: bool) -> None:
     if place.text is not None:
         met.note(place.text, text, (element, None))
     if place.form is not None and not has_elements and text:
         met.note_form(place.form, text, element, None)
-    if place.value is not None and not has_elements and text:
+    if place.value is not None and not has_elements and not nil and (text or not place.filled):
         met.note_value(place.value, text, element, None)
     if place.fixed is not None:
         met.note_content(place.fixed, text, element, has_elements=has_elements)
