@@ -29,6 +29,11 @@ from hub.errors import KeyRefused
 LARGEST = 128 * 1024
 #: What the key policy asks for at least.
 _BITS = 4096
+#: Rounds of all derivations of keys from a file's password: OpenSSL writes 2,048 for each, careful tools 600,000.
+_MOST_ROUNDS = 2_000_000
+#: Of DER: how deep it is read, and bytes that an octet string needs at least to hold a part of PKCS#12.
+_DEEPEST, _LEAST_NESTED = 24, 32
+_SEQUENCE, _OCTETS, _INTEGER, _CONSTRUCTED, _LONG, _MANY = 0x30, 0x04, 0x02, 0x20, 0x80, 0x1F
 _OPERATIONS = {"encryption": "wrapKey", "signing": "verify"}
 
 
@@ -187,11 +192,81 @@ def _pem(content: bytes, password: bytes | None) -> tuple[object, Sequence[x509.
 def _pkcs12(content: bytes, password: bytes | None) -> tuple[object, Sequence[x509.Certificate]]:
     if content[:1] != b"\x30":  # DER of a sequence, which PKCS#12 is (RFC 7292 section 4).
         raise _neither()
+    if rounds_of(content) > _MOST_ROUNDS:
+        raise refused(
+            1,
+            "Das Passwort der PKCS#12-Datei wird über mehr als 2 Millionen Runden abgeleitet. Schreiben Sie sie neu, zum "
+            "Beispiel mit openssl pkcs12 -export -iter 100000.",
+            "The PKCS#12 file's password is derived over more than 2 million rounds. Write it anew, for example with openssl "
+            "pkcs12 -export -iter 100000.",
+        )
     try:
         key, own, others = pkcs12.load_key_and_certificates(content, password)
     except ValueError as exc:
         raise _password() from exc
     return key, ([] if own is None else [own]) + list(others)
+
+
+def rounds_of(content: bytes) -> int:
+    """Return how many rounds of derivation all parts of a PKCS#12 file in DER ask for together, before any is begun.
+
+    A count is the number behind a salt: of PBKDF2 and scrypt (RFC 8018, A.2; RFC 7914, 7), of PKCS#12's own derivation and of
+    its MAC (RFC 7292, 4 and C).
+
+    Raises:
+        KeyRefused: it is no DER, as of indefinite length, or nested deeper than such files are.
+    """
+    try:
+        return _rounds(memoryview(content), _DEEPEST)
+    except (ValueError, IndexError) as exc:
+        raise refused(
+            1,
+            "Die PKCS#12-Datei ist beschädigt oder nicht in DER geschrieben. Schreiben Sie sie neu, zum Beispiel mit openssl "
+            "pkcs12 -export.",
+            "The PKCS#12 file is damaged or not written in DER. Write it anew, for example with openssl pkcs12 -export.",
+        ) from exc
+
+
+def _rounds(content: memoryview, depth: int) -> int:
+    """Return the rounds that the elements of some DER ask for; raises ``ValueError`` and ``IndexError`` where it is none."""
+    if depth == 0:
+        raise ValueError("nested too deeply")
+    total, before = 0, None
+    while content:
+        tag, value, content = _element(content)
+        if tag == _OCTETS | _CONSTRUCTED:
+            raise ValueError("an octet string in pieces")
+        if tag & _CONSTRUCTED or (tag == _OCTETS and len(value) >= _LEAST_NESTED and _is_sequence(value)):
+            total += _rounds(value, depth - 1)
+        elif tag == _INTEGER and before == _OCTETS:
+            total += abs(int.from_bytes(value, "big", signed=True))
+        before = tag
+    return total
+
+
+def _element(content: memoryview) -> tuple[int, memoryview, memoryview]:
+    """Return the first element's tag and value, and what follows it (X.690, 8.1)."""
+    length, at = content[1], 2
+    if length == _LONG or content[0] & _MANY == _MANY:
+        raise ValueError("of indefinite length, or of a tag that PKCS#12 has not")
+    if length > _LONG:
+        at += length - _LONG
+        length = int.from_bytes(content[2:at], "big")
+    if at + length > len(content):
+        raise ValueError("cut off")
+    return content[0], content[at : at + length], content[at + length :]
+
+
+def _is_sequence(value: memoryview) -> bool:
+    """Whether an octet string holds one sequence; one that begins as such and is of indefinite length is not told for sure."""
+    if value[0] != _SEQUENCE:
+        return False
+    if value[1] == _LONG and value[-2:] == b"\0\0":
+        raise ValueError("of indefinite length")
+    try:
+        return not _element(value)[2]
+    except ValueError:
+        return False
 
 
 def _password() -> KeyRefused:

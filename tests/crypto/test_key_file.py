@@ -16,7 +16,7 @@ from hub.cli import main
 from hub.connector.opening import load_keys
 from hub.connector.settings import Address
 from hub.crypto import KeyPolicy, judge_encryption_key, read_decryption_key
-from hub.crypto.key_file import make_new_key, read_private
+from hub.crypto.key_file import make_new_key, read_private, read_public, rounds_of
 from hub.errors import ConfigurationError, KeyRefused
 
 PASSWORD = "geheim-4711"
@@ -104,3 +104,50 @@ def test_a_new_key_is_one_that_the_key_policy_takes_and_comes_with_a_request_for
     assert "d" not in new.public
     assert orjson.dumps(new.private)
     assert new.private["d"] not in repr(new)
+
+
+def exported(files, name: str, *how: str) -> bytes:
+    """A PKCS#12 file as OpenSSL writes it."""
+    command = ["openssl", "pkcs12", "-export", "-inkey", "plain.pem", "-in", "cert.pem", "-out", name, *how]
+    subprocess.run([*command, "-passout", f"pass:{PASSWORD}"], cwd=files, check=True, capture_output=True)
+    return (files / name).read_bytes()
+
+
+def test_rounds_are_counted_over_all_parts_whatever_derives_them(files):
+    """One for the certificate, one for the key, one for the MAC."""
+    assert rounds_of(exported(files, "usual.p12")) == 3 * 2048
+    assert rounds_of(exported(files, "more.p12", "-iter", "5000")) == 3 * 5000
+    assert rounds_of(exported(files, "old.p12", "-legacy", "-iter", "700")) == 3 * 700
+    assert rounds_of(exported(files, "open.p12", "-keypbe", "NONE", "-certpbe", "NONE", "-nomac")) == 0
+    assert rounds_of(exported(files, "few.p12", "-iter", "700", "-nomaciter")) == 2 * 700  # One is not written.
+
+
+def test_attack_rounds_that_would_take_an_hour_are_refused_before_the_first(files):
+    """The count of a small file is raised in place, in each part by itself: nothing derives so many to write it."""
+    written = exported(files, "small.p12", "-iter", "1193046")  # 0x123456, three bytes that stand nowhere else.
+    usual = exported(files, "first.p12", "-iter", "2048")
+    assert written.count(b"\x02\x03\x12\x34\x56") == 3
+    assert read_public(usual, use="encryption", password=PASSWORD.encode())
+    for place in range(3):
+        parts = written.split(b"\x02\x03\x12\x34\x56")
+        counts = [b"\x02\x03\x00\x00\x01"] * 3
+        counts[place] = b"\x02\x03\x7f\xff\xff"
+        raised = parts[0] + b"".join(count + part for count, part in zip(counts, parts[1:], strict=True))
+        with pytest.raises(KeyRefused, match="2 million rounds"):
+            read_public(raised, use="encryption", password=PASSWORD.encode())
+
+
+def test_attack_of_a_length_that_is_not_said_or_a_nest_without_end_nothing_is_derived(files):
+    usual = exported(files, "other.p12")
+    nested = b""
+    for _ in range(60):
+        nested = b"\x30\x82" + len(nested).to_bytes(2, "big") + nested
+    for content in (
+        b"\x30\x80" + usual[4:] + b"\0\0",
+        nested,
+        usual[:-9],
+        b"\x30\x05\x24\x03\x04\x01a",
+        b"\x30",
+    ):
+        with pytest.raises(KeyRefused, match="not written in DER"):
+            read_public(content, use="encryption", password=PASSWORD.encode())
