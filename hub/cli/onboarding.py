@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from hub.errors import Invalid, Text
 from hub.files import vault
 
 if TYPE_CHECKING:
+    from hub.administration.onboarding_plans import ReadFile
     from hub.administration.onboarding_standing import RowChange
 
 _run = click.argument("run_id", metavar="RUN", type=click.IntRange(min=1))
@@ -46,9 +48,9 @@ def onboard(table: Path, title: str, only_check: bool, as_json: bool, login: Log
         try:
             sheet = read_sheet(_content(table))
             if only_check:
-                changes, run = desk.check(sheet, _reader(table.parent), person, now=hub.clock()), None
+                changes, run = desk.check(sheet, files_of(table.parent), person, now=hub.clock()), None
             else:
-                done = desk.hand_in(sheet, _reader(table.parent), person, title=title, now=hub.clock())
+                done = desk.hand_in(sheet, files_of(table.parent), person, title=title, now=hub.clock())
                 changes, run = done.changes, done.run
         except Invalid as error:
             if as_json:
@@ -174,25 +176,29 @@ def write_pack(ars: str, target: Path, login: Login, data: Path) -> None:
 
 
 def _content(table: Path) -> bytes:
-    if table.stat().st_size > LARGEST:
-        return b"\x00" * (LARGEST + 1)  # It is refused by its size, and not read.
-    return table.read_bytes()
+    with table.open("rb") as stream:
+        return stream.read(LARGEST + 1)  # What is larger is refused by its size.
 
 
-def _reader(folder: Path) -> Any:
+def files_of(folder: Path) -> ReadFile:
+    """Return what reads the files of a folder, and of it alone, whoever wrote the table: what is larger is read no further.
+
+    Names lead out of it neither by ``..`` nor by a link, and to a pipe or a device nobody waits.
+    """
+    within = folder.resolve()
+
     def read(name: str) -> bytes:
-        path = folder / name
-        try:
-            if path.stat().st_size > LARGEST_FILE:
-                return b"\x00" * (LARGEST_FILE + 1)
-            return path.read_bytes()
-        except (OSError, ValueError) as exc:
-            raise Invalid(
-                Text(
-                    "Diese Datei fehlt im Ordner der Tabelle, oder sie ist nicht lesbar.",
-                    "This file is missing in the table's folder, or cannot be read.",
-                )
-            ) from exc
+        with suppress(OSError, ValueError):
+            path = (within / name).resolve()
+            if path.is_relative_to(within) and path.is_file():
+                with path.open("rb") as stream:
+                    return stream.read(LARGEST_FILE + 1)
+        raise Invalid(
+            Text(
+                "Diese Datei fehlt im Ordner der Tabelle, oder sie ist nicht lesbar. Legen Sie sie neben die Tabelle.",
+                "This file is missing in the table's folder, or cannot be read. Put it beside the table.",
+            )
+        )
 
     return read
 
