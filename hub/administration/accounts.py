@@ -169,8 +169,11 @@ class AccountService:
         account = self._others(name, person)
         require_local(account)
         require_grantable(person, person_of(account, self._tenants))
-        by = person.name if person.is_named else None
-        changed = replace(account, totp=None, reset_by=by, reset_until=now + self._reset_counts if by else None)
+        # Whoever did so before may have a factor or a password of the account, and goes on counting.
+        before = account.reset_lately_by(now)
+        by = dict.fromkeys((*before, person.name)) if person.is_named else before
+        until = now + self._reset_counts if person.is_named else account.reset_until if before else None
+        changed = replace(account, totp=None, reset_by=tuple(by), reset_until=until)
         audit = _audit(person, "account.factor-reset", account, changed, now)
         self._records.change(changed, before=account, audit=audit, drops_factors=True)
         return changed
@@ -197,7 +200,7 @@ class AccountService:
                     "vouch for it, or whoever runs the machine, by 'hub accounts vouch'.",
                 ),
             )
-        changed = replace(account, vouched_by=person.name, reset_by=None, reset_until=None)
+        changed = replace(account, vouched_by=person.name, reset_by=(), reset_until=None)
         audit = _audit(person, "account.vouch", account, changed, now)
         self._records.change(changed, before=account, audit=audit, end_sessions=False)
         return changed

@@ -261,7 +261,7 @@ def _is_sequence(value: memoryview) -> bool:
     """Whether an octet string holds one sequence; one that begins as such and is of indefinite length is not told for sure."""
     if value[0] != _SEQUENCE:
         return False
-    if value[1] == _LONG and value[-2:] == b"\0\0":
+    if value[1] == _LONG and bytes(value[-2:]) == b"\0\0":
         raise ValueError("of indefinite length")
     try:
         return not _element(value)[2]

@@ -60,9 +60,9 @@ class Account:
     issuer: str | None = None
     subject: str | None = None
     tenant_id: str | None = None
-    #: The account that invited it, and the one that took its second factors away, which counts until ``reset_until``.
+    #: The account that invited it, and those that took its second factors away, which count until ``reset_until``.
     invited_by: str | None = None
-    reset_by: str | None = None
+    reset_by: tuple[str, ...] = ()
     reset_until: datetime | None = None
     #: Who said, as a third person, that it is a human of its own.
     vouched_by: str | None = None
@@ -74,10 +74,12 @@ class Account:
 
     def handed_by(self, now: datetime) -> tuple[str, ...]:
         """Return the accounts whose owners may log in with this one, for it went through their hands."""
-        found = [self.invited_by] if self.vouched_by is None else []
-        if self.reset_until is not None and now < self.reset_until:
-            found.append(self.reset_by)
-        return tuple(each for each in found if each is not None)
+        invited = (self.invited_by,) if self.invited_by is not None and self.vouched_by is None else ()
+        return (*invited, *self.reset_lately_by(now))
+
+    def reset_lately_by(self, now: datetime) -> tuple[str, ...]:
+        """Return the accounts that took its second factors away and still count."""
+        return self.reset_by if self.reset_until is not None and now < self.reset_until else ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -342,7 +344,7 @@ def _row(account: Account) -> dict[str, Any]:
         "subject": account.subject,
         "tenant_id": account.tenant_id,
         "invited_by": account.invited_by,
-        "reset_by": account.reset_by,
+        "reset_by": " ".join(account.reset_by) or None,  # No name holds a blank.
         "reset_until": maybe_micros(account.reset_until),
         "vouched_by": account.vouched_by,
     }
@@ -376,7 +378,7 @@ def _account(row: Row[Any]) -> Account:
         subject=row.subject,
         tenant_id=row.tenant_id,
         invited_by=row.invited_by,
-        reset_by=row.reset_by,
+        reset_by=tuple((row.reset_by or "").split()),
         reset_until=maybe_moment(row.reset_until),
         vouched_by=row.vouched_by,
     )

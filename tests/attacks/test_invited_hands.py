@@ -182,6 +182,22 @@ def test_whose_second_factor_was_reset_counts_as_who_did_so_for_a_while(house):
     assert house.why("anna", "bruno") is None, "somebody vouched before the time was over"
 
 
+def test_attack_a_second_reset_does_not_make_the_first_hand_forgotten(house):
+    """Of two who reset one account after each other, or whoever runs the machine after one, each counts."""
+    for name in ("carla", "bruno"):
+        house.make(name)
+    house.desk.reset_factors("bruno", house.person("anna"), now=NOW)
+    house.desk.reset_factors("bruno", house.person("carla"), now=NOW + timedelta(hours=1))
+    later = NOW + timedelta(hours=2)
+    assert [house.why(name, "bruno", now=later) for name in ("anna", "carla")] == [OneHuman.INVITED] * 2
+    house.desk.reset_factors("bruno", MACHINE, now=later)
+    assert [house.why(name, "bruno", now=later) for name in ("anna", "carla")] == [OneHuman.INVITED] * 2
+    after = NOW + RESET_COUNTS + timedelta(hours=1)
+    assert [house.why(name, "bruno", now=after) for name in ("anna", "carla")] == [None, None]
+    house.desk.reset_factors("bruno", house.person("carla"), now=after)
+    assert house.why("anna", "bruno", now=after) is None, "what was over does not come back"
+
+
 def test_how_long_a_reset_counts_is_the_operators_to_say(house, store):
     desk = AccountService(
         store=store,
