@@ -11,10 +11,11 @@ A release that breaks off is begun again and goes on: each step looks first whet
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from uuid import UUID
 
 from hub.administration.destinations import Draft
@@ -148,7 +149,7 @@ class OnboardingService:
         run, rows = self.show(run_id, person)
         approver = self._approver(run, rows, person, now)
         maker = self._maker(run)
-        with self._alone(run_id, now):
+        with self._alone(run_id, now) as go_on:
             run, rows = self.show(run_id, person)
             if run.state is ChangeState.OPEN:
                 self._require_fit(rows, maker, approver, now)
@@ -158,21 +159,29 @@ class OnboardingService:
             making = Making(self.owners, self._judges(now), maker=maker, approver=approver, now=now)
             for row in rows:
                 if row.made_at is None:
+                    go_on()
                     making.make(row)
             return self._kept.run(run_id)
 
     @contextmanager
-    def _alone(self, run_id: int, now: datetime) -> Iterator[None]:
+    def _alone(self, run_id: int, now: datetime) -> Iterator[Callable[[], None]]:
         """Let one release of a run at a time make what is in it: each step looks what is there, and two would both see nothing.
 
-        Whoever dies meanwhile holds others up until the lease is over.
+        What is lent is called before each step; it holds on for a minute more, and raises ``Conflict`` for whoever slept
+        through one. Whoever dies meanwhile holds others up for that long.
         """
         duties, name, node = self._store.duties, f"onboarding-{run_id}", secrets.token_hex(8)
-        fencing = duties.hold(name, node=node, now=now, lease=_RELEASE_LEASE)
+        began, fencing = monotonic(), duties.hold(name, node=node, now=now, lease=_RELEASE_LEASE)
         if fencing is None:
             raise _being_made()
+
+        def go_on() -> None:
+            at = now + timedelta(seconds=monotonic() - began)
+            if duties.hold(name, node=node, now=at, lease=_RELEASE_LEASE) != fencing:
+                raise _being_made()
+
         try:
-            yield
+            yield go_on
         finally:
             with suppress(HubError):  # What broke the release off is what is told; the lease ends anyway.
                 duties.release(name, node=node, fencing=fencing)
@@ -607,8 +616,8 @@ def _being_made() -> Conflict:
     )
 
 
-#: No run takes as long to be made; whoever dies meanwhile holds nobody up for longer.
-_RELEASE_LEASE = timedelta(minutes=15)
+#: No authority takes as long to be made; whoever dies meanwhile holds nobody up for longer.
+_RELEASE_LEASE = timedelta(minutes=1)
 _FOREIGN = Text(
     "Dieses Gebiet versorgt ein Zustellpunkt außerhalb der Zuständigkeit derer, die aufnehmen und freigeben. Wer für ihn "
     "zuständig ist, ändert ihn.",

@@ -428,6 +428,44 @@ def test_two_releases_at_once_make_nothing_twice(stage, keys, monkeypatch):
     assert (len(held.destinations), len(held.clients)) == (1, 1)
 
 
+def test_whose_node_died_while_releasing_holds_up_nobody_for_longer_than_a_minute(stage, keys):
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
+    (town,) = _towns(stage, 1)
+    run = _hand_in(stage, keys, _row(town, f"Gemeinde {town}")).run
+    lease = timedelta(minutes=1)
+    assert store.duties.hold(f"onboarding-{run.run_id}", node="dead", now=stage.clock(), lease=lease)
+    with pytest.raises(Conflict):
+        desk.release(run.run_id, bert, text="", now=stage.clock() + lease / 2)
+    assert desk.release(run.run_id, bert, text="", now=stage.clock() + lease).made == 1
+
+
+def test_a_release_that_takes_long_holds_on_and_one_that_slept_makes_no_more_beside_another(stage, keys, monkeypatch):
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
+    first, second, third = _towns(stage, 3)
+    run = _hand_in(stage, keys, *(_row(town, f"Gemeinde {town}") for town in (first, second, third))).run
+    name, made, passed = f"onboarding-{run.run_id}", store.tenants.standing_for, [0.0]
+    monkeypatch.setattr("hub.administration.onboarding.monotonic", lambda: passed[0])
+
+    def meanwhile(ars):
+        found = made(ars)
+        if ars == first and not found and not passed[0]:
+            passed[0] = 40.0
+        elif ars == second and not found and passed[0] == 40.0:
+            later = stage.clock() + timedelta(seconds=80)  # Of a lease that was not renewed nothing would be left.
+            assert store.duties.hold(name, node="other", now=later, lease=timedelta(minutes=1)) is None
+            asleep = stage.clock() + timedelta(seconds=101)
+            assert store.duties.hold(name, node="other", now=asleep, lease=timedelta(minutes=1))
+            passed[0] = 120.0
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.tenants, "standing_for", meanwhile)
+        with pytest.raises(Conflict):
+            desk.release(run.run_id, bert, text="", now=stage.clock())
+    assert store.onboarding.run(run.run_id).made == 2
+    assert desk.release(run.run_id, bert, text="", now=stage.clock() + timedelta(minutes=4)).made == 3
+
+
 def test_what_is_missing_begins_with_the_next_step(stage):
     (absent,) = stage.hub.onboarding.standings(
         _who(stage, "anna"), stage=Stage.ABSENT, limit=1, now=stage.clock()
