@@ -1,4 +1,4 @@
-"""Scanners on loopback: a real clamd with signatures of our own, and one that answers what a test wants it to.
+"""Scanners on loopback: a real clamd with signatures of our own, a real ICAP server before it, and rogues.
 
 clamd knows a marker that is in no other file, so nothing here holds malware and nothing is downloaded.
 """
@@ -6,6 +6,7 @@ clamd knows a marker that is in no other file, so nothing here holds malware and
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
 import struct
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -37,6 +38,31 @@ MaxRecursion 4
 MaxFiles 50
 AlertExceedsMax yes
 AlertEncrypted yes
+"""
+_ICAP_CONFIG = """\
+PidFile {folder}/icap.pid
+CommandsSocket {folder}/icap.ctl
+ServerLog {folder}/server.log
+AccessLog {folder}/access.log
+TmpDir {folder}
+Port 127.0.0.1:{port}
+StartServers 1
+MaxServers 1
+MinSpareThreads 4
+MaxSpareThreads 8
+ThreadsPerChild 8
+ModulesDir {modules}
+ServicesDir {modules}
+LoadMagicFile /etc/c-icap/c-icap.magic
+Module common clamd_mod.so
+clamd_mod.ClamdSocket {clamd}
+Service antivirus_module virus_scan.so
+ServiceAlias avscan virus_scan?allow204=on&sizelimit=off&mode=simple
+virus_scan.ScanFileTypes TEXT DATA EXECUTABLE ARCHIVE MSOFFICE DOCUMENT
+virus_scan.SendPercentData 0
+virus_scan.PassOnError off
+virus_scan.MaxObjectSize 4M
+virus_scan.DefaultEngine clamd
 """
 
 
@@ -69,9 +95,40 @@ def clamd() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as tried, contextlib.suppress(OSError):
-        tried.connect(str(path))
+@pytest.fixture(scope="session")
+def icap(clamd: str) -> Iterator[str]:
+    """The address of a real ICAP service that has clamd look; it looks at no pictures."""
+    program = shutil.which("c-icap", path="/usr/bin:/usr/sbin")
+    modules = next(Path("/usr/lib").glob("*/c_icap/virus_scan.so"), None)
+    if program is None or modules is None:
+        pytest.skip("c-icap is not installed (Debian: c-icap, libc-icap-mod-virus-scan)")
+    folder = Path(tempfile.mkdtemp(prefix="icap-"))
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        said = _ICAP_CONFIG.format(folder=folder, port=port, modules=modules.parent, clamd=clamd.removeprefix("clamd:"))
+        (folder / "icap.conf").write_text(said)
+        process = subprocess.Popen(
+            [program, "-N", "-f", str(folder / "icap.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        try:
+            until = time.monotonic() + 30
+            while not _listens(("127.0.0.1", port)):
+                assert process.poll() is None, "c-icap ended"
+                assert time.monotonic() < until, "c-icap did not begin"
+                time.sleep(0.02)
+            yield f"icap://127.0.0.1:{port}/avscan"
+        finally:
+            process.terminate()
+            process.wait(20)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _listens(place: Path | tuple[str, int]) -> bool:
+    family = socket.AF_INET if isinstance(place, tuple) else socket.AF_UNIX
+    with socket.socket(family) as tried, contextlib.suppress(OSError):
+        tried.connect(place if isinstance(place, tuple) else str(place))
         return True
     return False
 
@@ -92,6 +149,11 @@ class Rogue:
     def clamd(self) -> str:
         """Its address as that of a clamd."""
         return f"clamd://127.0.0.1:{self.port}"
+
+    @property
+    def icap(self) -> str:
+        """Its address as that of an ICAP service."""
+        return f"icap://127.0.0.1:{self.port}/avscan"
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -150,6 +212,55 @@ def saying(answer: bytes, *, version: bytes = b"ClamAV 1.4.6\0") -> Callable[[so
         came.close()
 
     return answers
+
+
+OFFER = b'ICAP/1.0 200 OK\r\nMethods: RESPMOD\r\nService: Rogue\r\nISTag: "t1"\r\nAllow: 204\r\nEncapsulated: null-body=0\r\n'
+
+
+def offering(answer: bytes, *, offer: bytes = OFFER, preview: bytes = b"") -> Callable[[socket.socket], None]:
+    """An ICAP server that says the same of every part, and ``preview`` to its beginning where there is one."""
+
+    def answers(came: socket.socket) -> None:
+        file = came.makefile("rb")
+        if _head(file).startswith(b"OPTIONS "):
+            came.sendall(offer + b"\r\n")
+        else:
+            _head(file)
+            answer_or_preview(came, file)
+        came.close()
+
+    def answer_or_preview(came: socket.socket, file: BinaryIO) -> None:
+        if b"Preview:" in offer:
+            read_body(file)
+            came.sendall(preview)
+            if b" 100 " not in preview:
+                return
+        read_body(file)
+        came.sendall(answer)
+
+    return answers
+
+
+def _head(file: BinaryIO) -> bytes:
+    """Read the lines up to an empty one."""
+    lines = b""
+    while (line := file.readline()) not in {b"", b"\r\n"}:
+        lines += line
+    return lines
+
+
+def read_body(file: BinaryIO) -> bytes:
+    """Read what is left of the encapsulated heads, and the chunks behind them."""
+    content = b""
+    while line := file.readline():
+        size = re.fullmatch(rb"([0-9a-f]+)(?:; ieof)?\r\n", line)
+        if size is None:
+            continue  # A line of a head.
+        content += file.read(int(size[1], 16))
+        file.readline()
+        if not int(size[1], 16):
+            break
+    return content
 
 
 def settings_of(address: str, **more: Any) -> dict[str, Any]:

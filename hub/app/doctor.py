@@ -366,8 +366,8 @@ class Doctor:
                 "scanner",
                 Text(f"{scanner.place} antwortet nicht", f"{scanner.place} does not answer"),
                 Text(
-                    "läuft der Scanner? scan und die Rechte des Sockets prüfen",
-                    "does it run? check scan and the socket's modes",
+                    "läuft der Scanner? scan prüfen: Rechte des Sockets, Name des ICAP-Dienstes (er muss 204 erlauben)",
+                    "does it run? check scan: the socket's modes, the ICAP service's name (it has to allow 204)",
                 ),
             )
             return

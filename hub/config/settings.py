@@ -72,8 +72,10 @@ class Settings(Operating):
     )
     scan: str = setting(
         "",
-        "Scanner für Schadsoftware am offenen Eingang: clamd:/PFAD/DES/SOCKETS oder clamd://RECHNER:PORT; leer: keiner.",
-        "Scanner for malware at the plain door: clamd:/PATH/OF/SOCKET or clamd://HOST:PORT; empty: none.",
+        "Scanner für Schadsoftware am offenen Eingang: clamd:/PFAD/DES/SOCKETS, clamd://RECHNER:PORT oder "
+        "icap://RECHNER:PORT/DIENST; leer: keiner.",
+        "Scanner for malware at the plain door: clamd:/PATH/OF/SOCKET, clamd://HOST:PORT or icap://HOST:PORT/SERVICE; empty: "
+        "none.",
         since="0.4.0",
     )
     scan_infected: str = setting(
@@ -112,8 +114,8 @@ class Settings(Operating):
     )
     scan_bytes: int = setting(
         100 * MIB,
-        "Größere Teile gelten als unprüfbar; nicht mehr als StreamMaxLength von clamd.",
-        "Larger parts count as not scannable; no more than clamd's StreamMaxLength.",
+        "Größere Teile gelten als unprüfbar; nicht mehr als StreamMaxLength von clamd oder die Grenze des ICAP-Dienstes.",
+        "Larger parts count as not scannable; no more than clamd's StreamMaxLength, or the ICAP service's limit.",
         since="0.4.0",
         unit="byte",
         least=1,

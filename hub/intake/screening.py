@@ -192,6 +192,7 @@ def refusal(part: str, scanned: ScanResult) -> HubError:
 
 _GAPS: Mapping[str, Text] = {
     "encrypted": Text("sie ist verschlüsselt", "it is encrypted"),
+    "skipped": Text("der Scanner sah sie sich nicht ganz an", "the scanner did not look at all of it"),
 }
 _TROUBLE = Text("der Scanner antwortete nicht", "the scanner did not answer")
 

@@ -5,6 +5,7 @@ sealed door is ciphertext to the hub, so nobody looks before the connector does.
 """
 
 from hub.scanning.clamd import ClamdScanner, signatures_made
+from hub.scanning.icap import IcapScanner
 from hub.scanning.scanner import Dial, Scan, Scanner, ScannerAddress, Times, scanner_address
 from hub.scanning.verdict import (
     CLEAN,
@@ -24,6 +25,7 @@ __all__ = [
     "Consequence",
     "Dial",
     "Gap",
+    "IcapScanner",
     "Policies",
     "Policy",
     "Scan",
@@ -42,4 +44,5 @@ __all__ = [
 
 def open_scanner(place: ScannerAddress, *, dial: Dial, times: Times, most: int) -> Scanner:
     """Return the scanner of a place; nothing is connected to yet."""
-    return ClamdScanner(place, dial=dial, times=times, most=most)
+    kind = IcapScanner if place.service else ClamdScanner
+    return kind(place, dial=dial, times=times, most=most)

@@ -14,18 +14,16 @@ import struct
 from datetime import UTC, datetime
 
 from hub.scanning.scanner import PartTransfer, ScanBroken, Scanner, Wire
-from hub.scanning.verdict import CLEAN, Gap, ScanResult, infected, limited, unscanned
+from hub.scanning.verdict import CLEAN, Gap, ScanResult, limited, named, unscanned
 
 #: Bytes of an answer; a signature's name is short.
 _LONGEST = 4096
-#: Bytes up to which a chunk is sent in one go with its length.
+#: Bytes up to which chunks are gathered.
 _SMALL = 64 * 1024
 _END = b"\0\0\0\0"
 _FOUND = re.compile(r"stream: (?P<name>.+) FOUND", re.DOTALL)
 _ERROR = re.compile(r".* ERROR", re.DOTALL)
 _TOO_LARGE = "INSTREAM size limit exceeded. ERROR"
-_LIMITS = "Heuristics.Limits.Exceeded"
-_ENCRYPTED = "Heuristics.Encrypted"
 _VERSION = re.compile(r"ClamAV [^\x00-\x1f\x7f]{1,200}")
 #: ``ClamAV 1.4.2/27450/Mon Nov 30 08:33:00 2026``: engine, number of the signatures, when they were made.
 _DATED = re.compile(r"ClamAV [^/]+/[0-9]+/(?P<at>[A-Z][a-z]{2} [A-Z][a-z]{2} [ 0-9][0-9] [0-9:]{8} [0-9]{4})")
@@ -65,37 +63,35 @@ class _Instream:
 
     def __init__(self, line: Wire) -> None:
         self._line = line
-        self._before = b"zINSTREAM\0"
+        self._before: list[bytes] = [b"zINSTREAM\0"]
+        self._gathered = 0
         self._refused = False
 
     def write(self, chunk: bytes) -> None:
         if self._refused:
             return  # clamd has said why, which is read at the end.
-        length = struct.pack("!I", len(chunk))
-        try:
-            if len(chunk) <= _SMALL:
-                self._before += length + chunk
-                if len(self._before) > _SMALL:
-                    self._flush()
-                return
-            self._refused = bool(self._line.ahead())  # Before the line is reset, which may take the answer along.
-            if not self._refused:
-                self._before += length
+        self._before += (struct.pack("!I", len(chunk)), chunk)
+        self._gathered += len(chunk)
+        if self._gathered <= _SMALL:
+            return
+        self._refused = bool(self._line.ahead())  # Before the line is reset, which may take the answer along.
+        if not self._refused:
+            try:
                 self._flush()
-                self._line.send(chunk)
-        except (BrokenPipeError, ConnectionResetError):
-            self._refused = True
+            except (BrokenPipeError, ConnectionResetError):
+                self._refused = True
 
     def finish(self) -> ScanResult:
         if not self._refused:
-            self._before += _END
+            self._before.append(_END)
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self._flush()
         return _meant(_answer(self._line))
 
     def _flush(self) -> None:
-        waiting, self._before = self._before, b""
-        self._line.send(waiting)
+        waiting, self._before = self._before, []
+        self._gathered = 0
+        self._line.send(*waiting)
 
 
 def _answer(line: Wire) -> str:
@@ -122,11 +118,5 @@ def _meant(said: str) -> ScanResult:
         return limited("StreamMaxLength")
     found = _FOUND.fullmatch(said)
     if found is not None:
-        return _named(found["name"])
+        return named(found["name"])
     return unscanned(Gap.BROKEN_OFF if _ERROR.fullmatch(said) else Gap.GARBLED)
-
-
-def _named(name: str) -> ScanResult:
-    if name.startswith(_LIMITS):
-        return limited(name.removeprefix(_LIMITS).strip(".") or "MaxScanSize")
-    return unscanned(Gap.ENCRYPTED) if name.startswith(_ENCRYPTED) else infected(name)

@@ -35,42 +35,48 @@ _SPARED = 15.0
 _MOST_PORT = 65_535
 _HOST = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]{1,253})"
 _CLAMD = re.compile(rf"clamd:(?://{_HOST}:(?P<port>[0-9]{{1,5}})|(?P<path>/(?!/)[^\x00-\x1f]{{1,100}}))")
+_ICAP = re.compile(rf"icap://{_HOST}(?::(?P<port>[0-9]{{1,5}}))?(?P<service>/[A-Za-z0-9._~/?&=+-]{{1,200}})")
+_ICAP_PORT = 1344  # RFC 3507, section 4.2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScannerAddress:
-    """Where a scanner is: ``path`` is a unix socket, else ``host`` and ``port`` count."""
+    """Where a scanner is: ``path`` is a unix socket, else ``host`` and ``port`` count; ICAP has a ``service``, too."""
 
     host: str = ""
     port: int = 0
     path: Path | None = None
+    service: str = ""
 
     def __str__(self) -> str:
+        if self.service:
+            return f"icap://{self.host}:{self.port}{self.service}"
         return "clamd:" + (str(self.path) if self.path is not None else f"//{self.host}:{self.port}")
 
 
 def scanner_address(text: str) -> ScannerAddress:
-    """Read ``clamd:/PATH`` or ``clamd://HOST:PORT``.
+    """Read ``clamd:/PATH``, ``clamd://HOST:PORT`` or ``icap://HOST:PORT/SERVICE``.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is none.
     """
-    found = _CLAMD.fullmatch(text)
+    found = _CLAMD.fullmatch(text) or _ICAP.fullmatch(text)
     if found is None:
         raise _no_place()
-    if found["path"]:
-        return ScannerAddress(path=Path(found["path"]))
-    port = int(found["port"])
+    parts = found.groupdict()
+    if parts.get("path"):
+        return ScannerAddress(path=Path(parts["path"]))
+    port = int(parts["port"] or _ICAP_PORT)
     if not 0 < port <= _MOST_PORT:
         raise _no_place()
-    return ScannerAddress(host=found["host"].strip("[]"), port=port)
+    return ScannerAddress(host=parts["host"].strip("[]"), port=port, service=parts.get("service") or "")
 
 
 def _no_place() -> ConfigurationError:
     return ConfigurationError(
         Text(
-            "erwartet wird clamd:/PFAD/ZUM/SOCKET oder clamd://RECHNER:PORT",
-            "expected is clamd:/PATH/OF/SOCKET or clamd://HOST:PORT",
+            "erwartet wird clamd:/PFAD/ZUM/SOCKET, clamd://RECHNER:PORT oder icap://RECHNER:PORT/DIENST",
+            "expected is clamd:/PATH/OF/SOCKET, clamd://HOST:PORT or icap://HOST:PORT/SERVICE",
         )
     )
 
@@ -100,10 +106,17 @@ class Wire:
         #: What arrived and was not read yet.
         self.pending = b""
 
-    def send(self, content: bytes | memoryview) -> None:
-        """Send all of it; ``OSError`` where the other side takes no more."""
-        self._socket.settimeout(self._seconds)
-        self._socket.sendall(content)
+    def send(self, *parts: bytes) -> None:
+        """Send all of them, uncopied; ``OSError`` where the other side takes no more."""
+        until = self.deadline()
+        left = [memoryview(each) for each in parts if each]
+        while left:
+            self._socket.settimeout(max(until - time.monotonic(), 0.001))
+            sent = self._socket.sendmsg(left)
+            while left and sent >= len(left[0]):
+                sent -= len(left.pop(0))
+            if sent:
+                left[0] = left[0][sent:]
 
     def receive(self, until: float) -> bytes:
         """Return what arrives next, at most 64 KiB, and nothing at the end; ``until`` is a time of the monotonic clock."""
@@ -168,7 +181,8 @@ class Scan:
         if self._ended is None:
             self._attempt(lambda exchange: self._end(exchange.finish()))
         assert self._ended is not None  # noqa: S101  # every attempt that fails ends it, too
-        return replace(self._ended, version=self._scanner.version())
+        said = self._scanner.version()
+        return self._ended if self._ended.version is not None else replace(self._ended, version=said)
 
     def close(self) -> None:
         """Let go of the scanner; harmless after the verdict."""
@@ -264,6 +278,10 @@ class Scanner:
                     self._spared_until = time.monotonic() + min(_SPARED, self._times.wait)
                     raise ScanBroken(Gap.UNREACHABLE) from error
                 time.sleep(_PAUSE)
+
+    def another(self) -> Wire:
+        """Return a connection beside that of a part."""
+        return self._dialled(_CONNECT)
 
     def _dialled(self, seconds: float) -> Wire:
         if self.place.path is None:

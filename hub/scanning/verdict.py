@@ -41,6 +41,8 @@ class Gap(StrEnum):
     GARBLED = "garbled"
     #: The part is encrypted, so the scanner cannot look into it.
     ENCRYPTED = "encrypted"
+    #: The scanner let it pass without having seen all of it.
+    SKIPPED = "skipped"
     #: The hub has ciphertext alone: it came by the sealed door.
     SEALED = "sealed"
 
@@ -51,6 +53,8 @@ _SEVERITY = tuple(ScanVerdict)
 _STRANGE = re.compile(r"[^A-Za-z0-9._:@()+/ -]+")
 _LONGEST_NAME = 120
 UNNAMED = "unnamed"
+_LIMITS = "Heuristics.Limits.Exceeded"
+_ENCRYPTED = "Heuristics.Encrypted"
 
 
 def plain(text: str) -> str:
@@ -94,6 +98,13 @@ def infected(name: str) -> ScanResult:
 def limited(name: str) -> ScanResult:
     """Return the verdict on a part that goes beyond the limit ``name``."""
     return ScanResult(verdict=ScanVerdict.LIMITED, signature=plain(name))
+
+
+def named(name: str) -> ScanResult:
+    """Return the verdict on a part in which ``name`` was found; in ClamAV's words limits and encryption have names, too."""
+    if name.startswith(_LIMITS):
+        return limited(name.removeprefix(_LIMITS).strip(".") or "MaxScanSize")
+    return unscanned(Gap.ENCRYPTED) if name.startswith(_ENCRYPTED) else infected(name)
 
 
 def unscanned(gap: Gap) -> ScanResult:

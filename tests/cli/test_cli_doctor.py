@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from mail_server import MailServer, free_port
+from scanner_servers import rogue, saying, settings_of
 from sqlalchemy import create_engine, text
 from stage import NOW, serving, staged
 
@@ -180,6 +181,28 @@ def test_a_database_that_cannot_be_used_is_named_with_host_and_cause(played, pos
     assert of(found, "database")[0][0] is Condition.OK
     (_, _, (condition, skew)) = of(found, "clock")
     assert (condition, "database: " in skew) == (Condition.OK, True)
+
+
+@pytest.fixture(params=["clamd", "icap"])
+def real_scanner(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_a_scanner_that_answers_is_named_with_its_version(played, real_scanner):
+    ((condition, said),) = of(doctor(played, **settings_of(real_scanner)).examine("scanner"), "scanner")
+    assert condition is Condition.OK
+    assert said.startswith(("ClamAV ", "C-ICAP/"))
+
+
+def test_a_scanner_that_is_silent_offers_no_scan_or_has_old_signatures_is_told(played, icap):
+    silent = doctor(played, **settings_of(f"clamd://127.0.0.1:{free_port()}"))
+    nowhere = doctor(played, **settings_of(icap.replace("avscan", "nosuch")))
+    for each in (silent, nowhere):
+        ((condition, said),) = of(each.examine("scanner"), "scanner")
+        assert (condition, said.endswith("does not answer")) == (Condition.AWAY, True)
+    with rogue(saying(b"", version=b"ClamAV 1.4.2/27450/Mon Nov 30 08:33:00 2015\0")) as server:
+        ((condition, said),) = of(doctor(played, **settings_of(server.clamd)).examine("scanner"), "scanner")
+    assert (condition, said[-10:]) == (Condition.WARNING, "2015-11-30")
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,19 @@ def test_a_receipt_says_what_was_scanned_by_which_version_and_within_which_limit
     assert "validation" not in claims
 
 
+def test_a_scanner_with_icap_is_named_with_its_tag_and_refuses_alike(made_once, tmp_path, icap):
+    with staged(made_once, tmp_path, **settings_of(icap)) as stage:
+        said = send(stage, PDF).claims["scan"]
+        assert (said["verdict"], said["scanner"], said["parts"]) == ("clean", "icap", 2)
+        assert re.fullmatch(r"C-ICAP/[0-9.]+ .* CI0001-.+", said["version"])
+        with pytest.raises(Invalid) as caught:
+            send(stage, b"x" * 1_000_000 + MARKER)
+        assert caught.value.members == {"part": "attachment-1", "verdict": "infected", "signature": FOUND}
+        picture = b"\x89PNG\r\n\x1a\n" + b"\0" * 3_000
+        reported = send(stage, picture).claims["validation"]
+        assert [(each["check"], each["cause"]) for each in reported["unchecked"]] == [("malware", "not-scanned")]
+
+
 def test_a_small_application_is_scanned_too(scanning):
     assert claims_of(scanning.accept().receipt)["scan"]["parts"] == 1
 

@@ -198,9 +198,20 @@ def test_a_socket_that_is_missing_is_a_scanner_that_is_down(tmp_path):
     assert scanned(f"clamd:{tmp_path}/no.ctl", b"part").gap is Gap.UNREACHABLE
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]", "[fd00:ec2::254]"])
+@pytest.mark.parametrize("place", ["clamd://{}:80", "icap://{}:80/latest"])
+def test_a_scanner_is_never_where_clouds_give_credentials(place, host, monkeypatch):
+    dialled = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: dialled.append(address))
+    assert scanned(place.format(host), b"part").gap is Gap.UNREACHABLE
+    assert not dialled
+
+
 PLACES = {
     "clamd:/run/clamav/clamd.ctl": "clamd:/run/clamav/clamd.ctl",
     "clamd://[::1]:3310": "clamd://::1:3310",
+    "icap://host/avscan": "icap://host:1344/avscan",
+    "icap://[::1]:13/a?mode=simple": "icap://::1:13/a?mode=simple",
 }
 NO_PLACES = [
     "clamd",
@@ -218,7 +229,10 @@ def test_a_place_is_read(said, meant):
     assert str(scanner_address(said)) == meant
 
 
-@pytest.mark.parametrize("said", [*NO_PLACES, "clamd://user@host:3310", "icap://host:1344/avscan", "clamd:/a\nb"])
+@pytest.mark.parametrize(
+    "said",
+    [*NO_PLACES, "clamd://user@host:3310", "icap://host:1344", "icap://host:0/a", "icap://h/a\r\nb", "clamd:/a\nb"],
+)
 def test_what_is_no_place_is_refused(said):
     with pytest.raises(ConfigurationError):
         scanner_address(said)
