@@ -16,8 +16,8 @@ import sqlalchemy
 from sqlalchemy import ColumnElement, Connection, and_, cast, func, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Conflict, Text, UnreadableRow, not_found
-from hub.model import DeadCause, Event, EventKind, State, Subject, chain, hash_of, next_state
+from hub.errors import Conflict, Text, UnreadableRow, case_goes_on, not_found
+from hub.model import MOST_FORWARDS, DeadCause, Event, EventKind, State, Subject, chain, hash_of, next_state
 from hub.store import tables
 from hub.store.database import Database, Page, from_json, in_postgresql, micros, moment, reads, to_json
 from hub.store.outboxes import write_callbacks
@@ -49,6 +49,13 @@ WHERE m.message_id {{ids}} AND e.case_id = m.case_id
     AND e.seq BETWEEN {_END_OF.format(kind="create")} AND {_END_OF.format(kind="submit")}
 ORDER BY m.message_id, e.seq"""  # noqa: S608  # our columns
 RUNS = Query(sqlite=_RUNS_SQL, postgresql=_RUNS_SQL, columns=["message_id", *_COLUMNS], several=["ids"])
+_FORWARDINGS = tables.forwardings
+_WENT = (
+    select(_FORWARDINGS.c.case_id)
+    .where(_FORWARDINGS.c.completed_at.is_not(None))
+    .order_by(_FORWARDINGS.c.begun_at.desc(), _FORWARDINGS.c.submission_id.desc())
+    .limit(1)
+)
 _SIGNED = Lookup(_EVENTS, columns=["jws"], by=["case_id", "seq"])
 
 #: Which time of a message an event sets.
@@ -179,6 +186,18 @@ def _head(case_id: UUID, row: Any) -> CaseHead:
     if row is None or row.tombstone is not None:
         raise not_found("case-not-found", case_id)
     return CaseHead(case_id=case_id, seq=row.seq, hash=row.head)
+
+
+def require_kept(connection: Connection, case_id: UUID) -> None:
+    """Raise ``Invalid`` (``case-goes-on``) where a locked case was handed on, with the id as which it goes on by now."""
+    last = case_id
+    for _ in range(MOST_FORWARDS):
+        went = connection.execute(_WENT.where(_FORWARDINGS.c.from_case_id == str(last))).scalar()
+        if went is None:
+            break
+        last = UUID(went)
+    if last != case_id:
+        raise case_goes_on(last)
 
 
 def write_events(connection: Connection, head: CaseHead, events: Sequence[Event]) -> list[Event]:

@@ -21,7 +21,7 @@ from hub.store import tables
 from hub.store.database import micros, reads
 from hub.store.deliveries import delivery_row, quarantined_row
 from hub.store.engine import names_unknown
-from hub.store.event_log import advance, event_row, insert_events, lock_case, move_heads
+from hub.store.event_log import advance, event_row, insert_events, lock_case, move_heads, require_kept
 from hub.store.outboxes import write_callbacks
 from hub.store.records import CaseHead, OutgoingCallback, Remembered
 from hub.store.rows import sealed_row, submitted_row
@@ -214,6 +214,7 @@ class SubmitInCase:
                 return Filed(receipt=earlier.receipt, earlier=earlier)
             head = lock_case(connection, case_id)
             _require_open(connection, case_id)
+            require_kept(connection, case_id)
         events, receipt = self._make(head)
         if advance(None, events) is not State.SUBMITTED or events[0].previous != head.hash:
             raise ValueError("the events of a complete submission are chained on and end with it submitted")

@@ -16,7 +16,16 @@ from hub.model import Contents, Door, Event, Form, Sealed, State, Subject, Submi
 from hub.store import tables
 from hub.store.database import Database, Page, in_postgresql, micros, moment, reads
 from hub.store.deliveries import delivery_row
-from hub.store.event_log import advance, event_row, insert_events, lock_case, move, move_heads, write_events
+from hub.store.event_log import (
+    advance,
+    event_row,
+    insert_events,
+    lock_case,
+    move,
+    move_heads,
+    require_kept,
+    write_events,
+)
 from hub.store.outboxes import write_callbacks
 from hub.store.plain_door import (
     INSERT_CASE,
@@ -200,7 +209,8 @@ class Submissions:
         pure and may run twice.
 
         Errors in the future: ``NotFound``; ``Conflict`` (not *incomplete* any more, and other parts); ``Invalid`` with
-        ``attachments`` (announced, but missing); ``StoreUnavailable``.
+        ``attachments`` (announced, but missing), or where the case was handed on since (``case-goes-on``);
+        ``StoreUnavailable``.
         """
 
         def write(connection: Connection) -> bool:
@@ -211,6 +221,9 @@ class Submissions:
                 if row.state != State.INCOMPLETE:
                     _require_same(contents_of(row, stored, announced), metadata, data)
                     return False
+                # The first message of a case comes before anybody could hand it on.
+                if head.seq > 1 and _is_of_sender(connection, row):
+                    require_kept(connection, head.case_id)
                 attachments = attachments_of(stored, announced)
                 _require_all(announced, attachments)
                 contents = Contents(metadata=metadata, data=data, attachments=attachments)
@@ -473,6 +486,14 @@ def _open_message(connection: Connection, message_id: UUID) -> tuple[CaseHead, A
     head = lock_case(connection, UUID(row.case_id))
     # Where others write, too, what was read before the lock is of yesterday.
     return head, _locked(connection, message_id) if in_postgresql(connection) else row
+
+
+def _is_of_sender(connection: Connection, row: Any) -> bool:
+    """Whether who opened a message's case says it, and not the authority."""
+    if row.kind == Subject.SUBMISSION.value:
+        return True
+    opened_by = select(_CASES.c.sender).where(_CASES.c.case_id == row.case_id)
+    return bool(connection.execute(opened_by).scalar() == row.sender)
 
 
 def _require_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:

@@ -271,6 +271,30 @@ def test_what_comes_in_a_case_that_was_handed_on_is_refused_with_the_new_one_nam
     assert slug(say(house, begun["caseId"], about=other, ars=WIESBADEN)) == (422, "not-in-case")
 
 
+def test_what_was_announced_before_a_case_was_handed_on_and_comes_after_is_refused_with_the_new_one_named(house: House):
+    door = house.door
+    where = {"caseId": house.case_id, "destinationId": house.applied.claims["destination"]["destinationId"]}
+    services = {"v1": "serviceType", "v2": "publicService"}
+    service = {"name": "Bauen", "identifier": BAUEN}
+    sent = {each: door.announce(version=each, **where, **{name: service}) for each, name in services.items()}
+    asked = posted(door.sender, "/v2/replies", {"caseId": house.case_id, "announcedAttachments": []})
+    said = posted(door.subscriber, "/v2/replies", {"caseId": house.case_id, "announcedAttachments": []})
+    assert (asked.status, said.status) == (201, 201)
+    begun = house.forwarded()
+    metadata, data = door.seal(b'{"contentStructure": {}}'), door.seal(b"{}")
+    late = [door.submit(each["submissionId"], metadata, data, version) for version, each in sent.items()]
+    sealed = {"encryptedMetadata": metadata, "encryptedData": data}
+    late.append(put(door.sender, f"/v2/replies/{asked.json['replyId']}", sealed))
+    for refused in late:
+        assert slug(refused) == (422, "case-goes-on")
+        assert refused.json["caseId"] == begun["caseId"]
+    # What the authority of before had begun to say still reaches the sender.
+    assert put(door.subscriber, f"/v2/replies/{said.json['replyId']}", sealed).status == 200
+    assert [door.hub.store.submissions.message(each["submissionId"]).state for each in sent.values()] == [
+        State.INCOMPLETE
+    ] * 2
+
+
 def slug(answer: Answer) -> tuple[int, str]:
     return answer.status, answer.json["type"].rpartition("/")[2].rpartition(":")[2]
 
