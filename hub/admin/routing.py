@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from itertools import groupby
 from string import ascii_uppercase
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -20,6 +19,8 @@ from starlette.responses import Response
 
 from hub.admin.charts import TILE_HEIGHT, TILE_WIDTH, tile_map
 from hub.admin.request import ROWS, Visit
+from hub.admin.versions import VersionPages, download
+from hub.admin.versions import number as number_of
 from hub.administration.routing_review import findings_seen, rules_seen, sees
 from hub.areas import Area, Found, Place, look_up
 from hub.errors import HubError, Malformed, NotFound, Refused, Text
@@ -100,18 +101,6 @@ def explain(visit: Visit) -> Response:
     )
 
 
-def versions(visit: Visit) -> Response:
-    """List all versions and activations."""
-    book = visit.hub.book
-    return visit.page(
-        "versions.html",
-        page=book.versions(offset=visit.offset(), limit=ROWS),
-        active=book.number(visit.now),
-        history=book.history(limit=ROWS).items,
-        rows=ROWS,
-    )
-
-
 def draft(visit: Visit) -> Response:
     """Make a draft from the active table, or from an uploaded file."""
     name, content = visit.form.files.get("file", ("", b""))
@@ -126,7 +115,7 @@ def draft(visit: Visit) -> Response:
 
 def version(visit: Visit) -> Response:
     """Show a version: what the check finds, what changes, and what may be done next."""
-    book, number = visit.hub.book, _number(visit)
+    book, number = visit.hub.book, number_of(visit)
     shown, table = book.version(number), book.table(number)
     findings = book.findings(number, now=visit.now, scope=EVERYTHING)
     # What it is compared with may not be readable: the version is shown all the same, and who is to roll back sees it.
@@ -162,14 +151,13 @@ def version(visit: Visit) -> Response:
 
 def export(visit: Visit) -> Response:
     """Download a version as CSV or YAML: for a tenant's people, the rules of their area."""
-    number = _number(visit)
+    number = number_of(visit)
     whole = visit.hub.book.table(number)
     table = RoutingTable(rules_seen(visit.person.scope, whole), gazetteer=whole.gazetteer, services=whole.services)
     is_csv = visit.query.text("format") == "csv"
     content = to_csv(table) if is_csv else to_yaml(table)
     kind, ending = ("text/csv; charset=utf-8", "csv") if is_csv else ("application/yaml", "yaml")
-    name = quote(f"routing-table-{number}.{ending}")
-    return Response(content, media_type=kind, headers={"content-disposition": f'attachment; filename="{name}"'})
+    return download(content, f"routing-table-{number}.{ending}", kind)
 
 
 def edit_rule(visit: Visit) -> Response:
@@ -177,12 +165,12 @@ def edit_rule(visit: Visit) -> Response:
     wanted = visit.query.text("id", longest=100)
     rule = _rule(visit, wanted) if wanted else None
     row = rule.as_row() if rule is not None else dict.fromkeys(_FIELDS, "")
-    return _rule_form(visit, row, replaces=wanted, revision=visit.hub.book.version(_number(visit)).revision)
+    return _rule_form(visit, row, replaces=wanted, revision=visit.hub.book.version(number_of(visit)).revision)
 
 
 def put_rule(visit: Visit) -> Response:
     """Store one rule of a draft; what cannot be stored comes back with what was entered."""
-    form, number = visit.form, _number(visit)
+    form, number = visit.form, number_of(visit)
     row = {name: form.text(name, longest=_LONGEST_SERVICES if name == "services" else 600) for name in _FIELDS}
     replaces, revision = form.text("replaces", longest=100), form.number("revision")
     try:
@@ -190,59 +178,32 @@ def put_rule(visit: Visit) -> Response:
         visit.hub.book.put_rule(number, rule, visit.person, revision=revision, now=visit.now, replaces=replaces or None)
     except Refused as error:
         return _rule_form(visit, row, replaces=replaces, revision=revision, error=error)
-    return visit.to(f"/routing/versions/{number}", note="saved")
+    return pages.to_version(visit, "saved")
 
 
 def drop_rule(visit: Visit) -> Response:
     """Remove one rule from a draft."""
-    number, form = _number(visit), visit.form
+    number, form = number_of(visit), visit.form
     rule = _rule(visit, form.text("id", longest=100))
     visit.hub.book.drop_rule(number, rule.id, visit.person, revision=form.number("revision"), now=visit.now)
-    return visit.to(f"/routing/versions/{number}", note="saved")
-
-
-def discard(visit: Visit) -> Response:
-    """Give up a draft."""
-    revision = visit.form.number("revision")
-    visit.hub.book.discard(_number(visit), visit.person, revision=revision, now=visit.now)
-    return visit.to("/routing/versions", note="discarded")
-
-
-def refresh(visit: Visit) -> Response:
-    """Put a draft's changes onto the active table."""
-    number, revision = _number(visit), visit.form.number("revision")
-    visit.hub.book.refresh(number, visit.person, revision=revision, now=visit.now)
-    return visit.to(f"/routing/versions/{number}", note="refreshed")
-
-
-def approve(visit: Visit) -> Response:
-    """Approve exactly the revision that was shown."""
-    number, form = _number(visit), visit.form
-    visit.hub.book.approve(
-        number, visit.person, revision=form.number("revision"), now=visit.now, text=form.text("text", longest=500)
-    )
-    return visit.to(f"/routing/versions/{number}", note="approved")
+    return pages.to_version(visit, "saved")
 
 
 def activate(visit: Visit) -> Response:
     """Activate an approved version, now or at a time."""
-    number, form = _number(visit), visit.form
+    number, form = number_of(visit), visit.form
     at = _moment(form.text("at", longest=40))
     visit.hub.book.activate(number, visit.person, now=visit.now, at=at, text=form.text("text", longest=500))
     return visit.to(f"/routing/versions/{number}", note="activated")
-
-
-def rollback(visit: Visit) -> Response:
-    """Bring an earlier version back."""
-    number = visit.form.number("number") or None
-    visit.hub.book.rollback(visit.person, now=visit.now, text=visit.form.text("text", longest=500), number=number)
-    return visit.to("/routing/versions", note="rolled-back")
 
 
 def cancel(visit: Visit) -> Response:
     """Cancel an activation that is still to come."""
     visit.hub.book.cancel(visit.form.number("seq"), visit.person, now=visit.now)
     return visit.to("/routing/versions", note="cancelled")
+
+
+pages = VersionPages(at="/routing", book=lambda visit: visit.hub.book, listing="routing_versions.html")
 
 
 def _parted(findings: list[Finding], active: Iterable[Finding]) -> tuple[list[Finding], list[Finding]]:
@@ -252,15 +213,8 @@ def _parted(findings: list[Finding], active: Iterable[Finding]) -> tuple[list[Fi
     return [each for each in findings if (each.code, each.text) not in standing], known
 
 
-def _number(visit: Visit) -> int:
-    text = visit.parts["number"]
-    if not (text.isascii() and text.isdigit() and len(text) <= 9):  # noqa: PLR2004  # fits every database
-        raise NotFound(Text("Diese Seite gibt es nicht.", "There is no such page."))
-    return int(text)
-
-
 def _rule(visit: Visit, rule_id: str) -> Rule:
-    table = visit.hub.book.table(_number(visit))
+    table = visit.hub.book.table(number_of(visit))
     found = next((rule for rule in table if rule.id == rule_id), None)
     if found is None or not sees(visit.person.scope, found):
         raise NotFound(Text("Diese Regel gibt es nicht.", "There is no such rule."))
@@ -270,7 +224,7 @@ def _rule(visit: Visit, rule_id: str) -> Rule:
 def _rule_form(
     visit: Visit, row: dict[str, str], *, replaces: str, revision: int, error: HubError | None = None
 ) -> Response:
-    shown: TableVersion = visit.hub.book.version(_number(visit))
+    shown: TableVersion = visit.hub.book.version(number_of(visit))
     return visit.page(
         "rule.html",
         status=200 if error is None else 422,

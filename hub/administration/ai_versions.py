@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from hub.administration.versions import NOTHING, VersionBook, word_needed
-from hub.errors import Invalid, Text, handed_in, not_found, outside_scope, overtaken, state_forbids
+from hub.administration.versions import NOTHING, EntryBook, changed_entries, merged_entries, word_needed
+from hub.errors import Invalid, Text, handed_in, not_found, outside_scope, state_forbids
 from hub.identity import Person, Right
 from hub.routing import legal_day
 from hub.services.ai_systems import AiRegister, AiSystem, SystemStatus, compared, system_from
@@ -22,7 +22,7 @@ from hub.store import Activation, RuleRows, Store, TableVersion
 _MOST = 20
 
 
-class AiVersions(VersionBook[AiRegister]):
+class AiVersions(EntryBook[AiRegister, AiSystem]):
     """All versions of the register, the one that people read, and the way of a change."""
 
     def __init__(self, *, store: Store, broken: Callable[[], Mapping[str, str]]) -> None:
@@ -70,12 +70,7 @@ class AiVersions(VersionBook[AiRegister]):
 
     def delta(self, before: AiRegister, after: AiRegister) -> dict[str, list[str]]:
         """Return the ids of systems that differ."""
-        ids = _differing(before, after)
-        return {
-            "added": [each for each in ids if before.find(each) is None],
-            "removed": [each for each in ids if after.find(each) is None],
-            "changed": [each for each in ids if before.find(each) is not None and after.find(each) is not None],
-        }
+        return changed_entries(_by_id(before), _by_id(after))
 
     def draft(
         self, person: Person, *, title: str, now: datetime, systems: Iterable[AiSystem] | None = None
@@ -90,7 +85,7 @@ class AiVersions(VersionBook[AiRegister]):
         return self.add_draft(person, content, title=title, based_on=base, now=now)
 
     def add(
-        self, number: int, systems: Iterable[AiSystem], person: Person, *, revision: int, now: datetime
+        self, number: int, systems: Iterable[AiSystem], /, person: Person, *, revision: int, now: datetime
     ) -> TableVersion:
         """Put systems into a draft, in the place of those with their ids. Raises as :meth:`put_content`."""
         added = list(systems)
@@ -123,7 +118,8 @@ class AiVersions(VersionBook[AiRegister]):
     def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Put a draft's changes onto what is published now; raise ``Conflict`` where both changed one system."""
         version, onto = self.version(number), self.base(now)
-        content = _merged(self.base_of(version, now), self.content(number), self.content(onto))
+        base, mine, theirs = self.base_of(version, now), self.content(number), self.content(onto)
+        content = AiRegister(merged_entries(_by_id(base), _by_id(mine), _by_id(theirs), _named))
         return self.rebase(version, content, person, onto=onto, revision=revision, now=now)
 
     def rollback(self, person: Person, *, now: datetime, text: str, number: int | None = None) -> Activation:
@@ -170,22 +166,9 @@ def _with(register: AiRegister, systems: Iterable[AiSystem]) -> AiRegister:
         return AiRegister.of([*(each for each in register if put.find(each.id) is None), *put])
 
 
-def _differing(before: AiRegister, after: AiRegister) -> list[str]:
-    both = {each.id for each in (*before, *after)}
-    return sorted(each for each in both if before.find(each) != after.find(each))
+def _by_id(register: AiRegister) -> dict[str, AiSystem]:
+    return {each.id: each for each in register}
 
 
-def _merged(base: AiRegister, mine: AiRegister, theirs: AiRegister) -> AiRegister:
-    others, result = set(_differing(base, theirs)), {each.id: each for each in theirs}
-    for name in _differing(base, mine):
-        wanted = mine.find(name)
-        if name in others and result.get(name) != wanted:
-            raise overtaken(
-                Text(f"Das KI-System {name}", f"AI system {name}"),
-                Text("Gleichen Sie beide von Hand an.", "Bring both together by hand."),
-            )
-        if wanted is None:
-            result.pop(name, None)
-        else:
-            result[name] = wanted
-    return AiRegister(result.values())
+def _named(system_id: str) -> Text:
+    return Text(f"Das KI-System {system_id}", f"AI system {system_id}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from hub.administration.versions import word_needed
+from hub.administration.versions import changed_entries, merged_entries, word_needed
 from hub.areas import Area
 from hub.errors import (
     Invalid,
@@ -23,7 +23,6 @@ from hub.errors import (
     Text,
     already_exists,
     outside_scope,
-    overtaken,
 )
 from hub.identity import Person
 from hub.model import Scope
@@ -43,30 +42,20 @@ def changed_rules(before: RoutingTable, after: RoutingTable) -> list[tuple[Rule 
 
 def delta(before: RoutingTable, after: RoutingTable) -> dict[str, list[str]]:
     """Return the ids of added, removed and changed rules, for the audit log."""
-    changes = changed_rules(before, after)
-    return {
-        "added": [new.id for old, new in changes if old is None and new is not None],
-        "removed": [old.id for old, new in changes if new is None and old is not None],
-        "changed": [new.id for old, new in changes if old is not None and new is not None],
-    }
+    return changed_entries(_by_id(before), _by_id(after))
 
 
 def merged(base: RoutingTable, mine: RoutingTable, theirs: RoutingTable) -> list[Rule]:
     """Return ``theirs`` with the changes from ``base`` to ``mine``; raise ``Conflict`` where both changed one rule."""
-    result = {rule.id: rule for rule in theirs}
-    others = {(old or new).id for old, new in changed_rules(base, theirs) if old or new}  # type: ignore[union-attr]
-    for old, new in changed_rules(base, mine):
-        rule_id = old.id if old is not None else new.id if new is not None else ""
-        if rule_id in others and result.get(rule_id) != new:
-            raise overtaken(
-                Text(f"Die Regel {rule_id} der aktiven Tabelle", f"rule {rule_id} of the active table"),
-                Text("Gleichen Sie beide von Hand an.", "Bring both together by hand."),
-            )
-        if new is None:
-            result.pop(rule_id, None)
-        else:
-            result[rule_id] = new
-    return list(result.values())
+    return merged_entries(_by_id(base), _by_id(mine), _by_id(theirs), _named)
+
+
+def _by_id(table: RoutingTable) -> dict[str, Rule]:
+    return {rule.id: rule for rule in table}
+
+
+def _named(rule_id: str) -> Text:
+    return Text(f"Die Regel {rule_id} der aktiven Tabelle", f"rule {rule_id} of the active table")
 
 
 def require_scope(person: Person, before: RoutingTable, after: RoutingTable) -> None:

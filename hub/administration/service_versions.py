@@ -11,8 +11,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from hub.administration.versions import VersionBook, word_needed
-from hub.errors import Invalid, Text, handed_in, outside_scope, overtaken
+from hub.administration.versions import EntryBook, changed_entries, merged_entries, word_needed
+from hub.errors import Invalid, Text, handed_in, outside_scope
 from hub.identity import Person, Right
 from hub.model import LEIKA_PREFIX
 from hub.routing import legal_day
@@ -24,7 +24,7 @@ from hub.store import RuleRows, Store, TableVersion
 _MOST = 20
 
 
-class ServiceVersions(VersionBook[ServiceCatalogue]):
+class ServiceVersions(EntryBook[ServiceCatalogue, PublicService]):
     """All versions of the catalogue, the one that citizens read, and the way of a change."""
 
     def __init__(self, *, store: Store, ruled: Callable[[datetime], Collection[str]]) -> None:
@@ -82,15 +82,12 @@ class ServiceVersions(VersionBook[ServiceCatalogue]):
 
     def takes_two(self, before: ServiceCatalogue, after: ServiceCatalogue) -> bool:
         """Whether citizens see a difference."""
-        return any(_seen(before.find(key)) != _seen(after.find(key)) for key in _keys(before, after))
+        keys = {each.key for each in (*before, *after)}
+        return any(_seen(before.find(key)) != _seen(after.find(key)) for key in keys)
 
     def delta(self, before: ServiceCatalogue, after: ServiceCatalogue) -> dict[str, list[str]]:
         """Return the keys of services that differ."""
-        return {
-            "added": [key for key in _keys(before, after) if key not in before],
-            "removed": [key for key in _keys(before, after) if key not in after],
-            "changed": [key for key in _keys(before, after) if key in before and key in after],
-        }
+        return changed_entries(_by_key(before), _by_key(after))
 
     def draft(
         self, person: Person, *, title: str, now: datetime, services: Iterable[PublicService] | None = None
@@ -105,7 +102,7 @@ class ServiceVersions(VersionBook[ServiceCatalogue]):
         return self.add_draft(person, content, title=title, based_on=base, now=now)
 
     def add(
-        self, number: int, services: Iterable[PublicService], person: Person, *, revision: int, now: datetime
+        self, number: int, services: Iterable[PublicService], /, person: Person, *, revision: int, now: datetime
     ) -> TableVersion:
         """Put services into a draft, in the place of those with their keys. Raises as :meth:`put_content`."""
         added = {each.key: each for each in services}
@@ -124,7 +121,8 @@ class ServiceVersions(VersionBook[ServiceCatalogue]):
     def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Put a draft's changes onto what is published now; raise ``Conflict`` where both changed one service."""
         version, onto = self.version(number), self.base(now)
-        content = _merged(self.base_of(version, now), self.content(number), self.content(onto))
+        base, mine, theirs = self.base_of(version, now), self.content(number), self.content(onto)
+        content = ServiceCatalogue(merged_entries(_by_key(base), _by_key(mine), _by_key(theirs), _named))
         return self.rebase(version, content, person, onto=onto, revision=revision, now=now)
 
     def compare(self, number: int, *, now: datetime, with_number: int | None = None) -> list[Text]:
@@ -133,10 +131,12 @@ class ServiceVersions(VersionBook[ServiceCatalogue]):
         return compared(other, self.content(number))
 
 
-def _keys(before: ServiceCatalogue, after: ServiceCatalogue) -> list[str]:
-    """Return the keys of services that differ."""
-    both = {each.key for each in before} | {each.key for each in after}
-    return sorted(key for key in both if before.find(key) != after.find(key))
+def _by_key(catalogue: ServiceCatalogue) -> dict[str, PublicService]:
+    return {each.key: each for each in catalogue}
+
+
+def _named(key: str) -> Text:
+    return Text(f"Die Leistung {key}", f"service {key}")
 
 
 def _seen(service: PublicService | None) -> PublicService | None:
@@ -147,20 +147,3 @@ def _seen(service: PublicService | None) -> PublicService | None:
 def _handed_in(services: Iterable[PublicService]) -> ServiceCatalogue:
     with handed_in():
         return ServiceCatalogue.of(services)
-
-
-def _merged(base: ServiceCatalogue, mine: ServiceCatalogue, theirs: ServiceCatalogue) -> ServiceCatalogue:
-    others = set(_keys(base, theirs))
-    result = {each.key: each for each in theirs}
-    for key in _keys(base, mine):
-        wanted = mine.find(key)
-        if key in others and result.get(key) != wanted:
-            raise overtaken(
-                Text(f"Die Leistung {key}", f"service {key}"),
-                Text("Gleichen Sie beide von Hand an.", "Bring both together by hand."),
-            )
-        if wanted is None:
-            result.pop(key, None)
-        else:
-            result[key] = wanted
-    return ServiceCatalogue(result.values())

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -32,6 +32,7 @@ from hub.errors import (
     needs_second_person,
     not_approved,
     not_found,
+    overtaken,
     state_forbids,
 )
 from hub.identity import HOW_TO_VOUCH, OneHuman, Person, Right, one_human
@@ -74,6 +75,8 @@ class Versionable(Protocol):
 
 
 Content = TypeVar("Content", bound=Versionable)
+#: One of what a content is made of: a rule, a service, an AI system.
+Entry = TypeVar("Entry")
 
 
 class VersionCache(ABC, Generic[Content]):
@@ -313,6 +316,10 @@ class VersionBook(VersionCache[Content]):
         before, rebased = self.content(version.number), replace(version, based_on=onto)
         return self._store_change(rebased, before, content, person, revision=revision, now=now, text=f"onto {onto}")
 
+    @abstractmethod
+    def refresh(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
+        """Put a draft's changes onto what is active now; raise ``Conflict`` where both changed one entry."""
+
     def discard(self, number: int, person: Person, *, revision: int, now: datetime) -> TableVersion:
         """Give up a draft; it is kept for the record."""
         person = person.acting(Right.EDIT)
@@ -486,6 +493,16 @@ class VersionBook(VersionCache[Content]):
         return found.number
 
 
+class EntryBook(VersionBook[Content], Generic[Content, Entry]):
+    """A book of a content whose entries are put into a draft one by one."""
+
+    @abstractmethod
+    def add(
+        self, number: int, entries: Iterable[Entry], /, person: Person, *, revision: int, now: datetime
+    ) -> TableVersion:
+        """Put entries into a draft, in the place of those with their keys. Raises as :meth:`put_content`."""
+
+
 def new_version(
     content: Versionable, *, title: str, person: Person, based_on: int | None, now: datetime
 ) -> TableVersion:
@@ -509,6 +526,37 @@ def new_version(
 def new_activation(number: int, person: Person, *, now: datetime, since: datetime, reason: str) -> Activation:
     """Return the activation of a version by a person; the store gives it its place."""
     return Activation(seq=0, number=number, since=since, made_by=person.name, made_at=now, reason=reason)
+
+
+def changed_entries(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> dict[str, list[str]]:
+    """Return the keys of entries that were ``added``, ``removed`` and ``changed``, for the audit log."""
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return {
+        "added": [key for key in keys if key not in before],
+        "removed": [key for key in keys if key not in after],
+        "changed": [key for key in keys if key in before and key in after],
+    }
+
+
+def merged_entries(
+    base: Mapping[str, Entry], mine: Mapping[str, Entry], theirs: Mapping[str, Entry], named: Callable[[str], Text]
+) -> list[Entry]:
+    """Return ``theirs`` with what ``mine`` changed of ``base``; each by its key, ``named`` by it to people.
+
+    Raises ``Conflict`` where both changed one entry, and not alike.
+    """
+    result = dict(theirs)
+    for key in sorted({*base, *mine}):
+        wanted = mine.get(key)
+        if wanted == base.get(key):
+            continue
+        if theirs.get(key) not in (base.get(key), wanted):
+            raise overtaken(named(key), Text("Gleichen Sie beide von Hand an.", "Bring both together by hand."))
+        if wanted is None:
+            result.pop(key, None)
+        else:
+            result[key] = wanted
+    return list(result.values())
 
 
 def word_needed(what: Text, **members: Any) -> Invalid:

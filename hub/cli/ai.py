@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from hub.cli.options import Login, data_option, logged_in, opened, person_options
+from hub.cli.versions import approve as approve_version
+from hub.cli.versions import list_versions, output_option, version_option, write
+from hub.cli.versions import publish as publish_version
 from hub.services.ai_systems import AiRegister, read_systems, to_yaml
 
 if TYPE_CHECKING:
     from hub.administration.ai_versions import AiVersions
+    from hub.app import Context
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NUMBER = click.option(
-    "--version", "number", type=int, default=None, help="Number of the version.  [default: what is published]"
-)
+_NUMBER = version_option("what is published")
 
 
 @click.group()
@@ -46,19 +48,14 @@ def show(system_id: str, number: int | None, data: Path) -> None:
 
 
 @ai.command()
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File.  [default: standard output]"
-)
+@output_option
 @_NUMBER
 @data_option
 def export(output: Path | None, number: int | None, data: Path) -> None:
     """Write all systems as one YAML file, which can be read back."""
     with opened(data) as hub:
         content = to_yaml(_register(hub.ai_book, number, hub.clock()))
-    if output is None:
-        click.echo(content, nl=False)
-    else:
-        output.write_bytes(content)
+    write(content, output)
 
 
 @ai.command()
@@ -109,12 +106,7 @@ def withdraw(system_id: str, login: Login, data: Path) -> None:
 @data_option
 def versions(data: Path) -> None:
     """List all versions, newest first; an asterisk marks the one that is published."""
-    with opened(data) as hub:
-        active = hub.ai_book.number(hub.clock())
-        for each in hub.ai_book.versions(limit=500).items:
-            mark = "*" if each.number == active else " "
-            people = f"{', '.join(each.editors)} -> {each.approved_by or '?'}"
-            click.echo(f"{mark}{each.number:>4}  {each.state:<9}  {each.size:>6}  {people:<30}  {each.title}")
+    list_versions(data, _book)
 
 
 @ai.command()
@@ -124,10 +116,7 @@ def versions(data: Path) -> None:
 @data_option
 def approve(number: int, text: str, login: Login, data: Path) -> None:
     """Approve a draft; somebody who did not edit it has to."""
-    with opened(data) as hub:
-        person, book = logged_in(hub, login), hub.ai_book
-        book.approve(number, person, revision=book.version(number).revision, now=hub.clock(), text=text)
-        click.echo(f"Freigegeben / approved: {number}")
+    approve_version(data, login, _book, number, text)
 
 
 @ai.command()
@@ -137,9 +126,11 @@ def approve(number: int, text: str, login: Login, data: Path) -> None:
 @data_option
 def publish(number: int, text: str, login: Login, data: Path) -> None:
     """Publish an approved version; all processes have it within seconds."""
-    with opened(data) as hub:
-        hub.ai_book.activate(number, logged_in(hub, login), now=hub.clock(), text=text)
-        click.echo(f"Veröffentlicht / published: {number}")
+    publish_version(data, login, _book, number, text)
+
+
+def _book(hub: Context) -> AiVersions:
+    return hub.ai_book
 
 
 def _register(book: AiVersions, number: int | None, now: datetime) -> AiRegister:

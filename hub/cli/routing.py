@@ -18,6 +18,9 @@ import click
 
 from hub.areas import Area, Found, Gazetteer, Place, import_parts, import_postal_codes, look_up
 from hub.cli.options import Login, data_option, logged_in, opened, person_options, settings_for, unreadable_said
+from hub.cli.versions import approve as approve_version
+from hub.cli.versions import list_versions, output_option, version_option, write
+from hub.cli.versions import rollback as rollback_version
 from hub.config import Settings
 from hub.errors import Malformed, NotFound, Text, not_found
 from hub.files import vault
@@ -88,37 +91,26 @@ def routes() -> None:
 @data_option
 def list_(data: Path) -> None:
     """List all versions, newest first."""
-    with opened(data) as hub:
-        book = book_of(hub)
-        active = book.number(hub.clock())
-        for each in book.versions(limit=500).items:
-            mark = "*" if each.number == active else " "
-            people = f"{', '.join(each.editors)} -> {each.approved_by or '?'}"
-            click.echo(f"{mark}{each.number:>4}  {each.state:<9}  {each.size:>6}  {people:<30}  {each.title}")
+    list_versions(data, book_of)
 
 
 @routes.command()
 @click.option("--format", "kind", type=click.Choice(["csv", "yaml"]), default="yaml", show_default=True)
-@click.option("--version", "number", type=int, default=None, help="Number of the version.  [default: the active one]")
+@version_option("the active one")
 @click.option(
     "--at", default=None, help="The version that was or will be active at this moment (ISO 8601 with offset)."
 )
 @click.option(
     "--encoding", type=click.Choice(["utf-8", "windows-1252"]), default="utf-8", show_default=True, help="Of CSV."
 )
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File.  [default: standard output]"
-)
+@output_option
 @data_option
 def export(kind: str, number: int | None, at: str | None, encoding: str, output: Path | None, data: Path) -> None:
     """Write a version's rules as CSV or YAML."""
     with opened(data) as hub:
         table = _table(book_of(hub), number, _moment(at) or hub.clock())
     content = to_csv(table, encoding=encoding) if kind == "csv" else to_yaml(table)
-    if output is None:
-        click.echo(content, nl=False)
-    else:
-        output.write_bytes(content)
+    write(content, output)
 
 
 @routes.command("import")
@@ -196,11 +188,7 @@ def diff(number: int | None, other: int | None, days: int, data: Path) -> None:
 @data_option
 def approve(number: int, text: str, login: Login, data: Path) -> None:
     """Approve a draft as the second person."""
-    with opened(data) as hub:
-        person, book = logged_in(hub, login), book_of(hub)
-        revision = book.version(number).revision
-        book.approve(number, person, revision=revision, now=hub.clock(), text=text)
-    click.echo(f"Freigegeben / approved: {number}")
+    approve_version(data, login, book_of, number, text)
 
 
 @routes.command()
@@ -224,10 +212,7 @@ def activate(number: int, at: str | None, text: str, login: Login, data: Path) -
 @data_option
 def rollback(number: int | None, text: str, login: Login, data: Path) -> None:
     """Bring back the version that was active before."""
-    with opened(data) as hub:
-        person = logged_in(hub, login)
-        begun = book_of(hub).rollback(person, now=hub.clock(), text=text, number=number)
-    click.echo(f"Aktiv / active: {begun.number}")
+    click.echo(f"Aktiv / active: {rollback_version(data, login, book_of, number, text)}")
 
 
 @routes.command()

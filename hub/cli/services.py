@@ -5,14 +5,23 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hub.cli.options import Login, data_option, logged_in, opened, person_options, settings_for, unreadable_said
+from hub.cli.versions import approve as approve_version
+from hub.cli.versions import list_versions, output_option, version_option, write
+from hub.cli.versions import publish as publish_version
+from hub.cli.versions import rollback as rollback_version
 from hub.errors import NotFound, Text
 from hub.files import vault
 from hub.model import LEIKA_PREFIX, utc_now
 from hub.services import PublicService, ServiceCatalogue, complaints, read_services, to_yaml
+
+if TYPE_CHECKING:
+    from hub.administration.service_versions import ServiceVersions
+    from hub.app import Context
 
 _SOURCE = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, path_type=Path)
@@ -62,12 +71,8 @@ def check(folder: Path | None, data: Path) -> None:
 
 
 @services.command()
-@click.option(
-    "--version", "number", type=int, default=None, help="Number of the version.  [default: what is published]"
-)
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="File.  [default: standard output]"
-)
+@version_option("what is published")
+@output_option
 @data_option
 def export(number: int | None, output: Path | None, data: Path) -> None:
     """Write all services as one YAML file, which can be read back."""
@@ -76,23 +81,14 @@ def export(number: int | None, output: Path | None, data: Path) -> None:
     else:
         with opened(data) as hub:
             content = to_yaml(hub.service_book.content(number))
-    if output is None:
-        click.echo(content, nl=False)
-    else:
-        output.write_bytes(content)
+    write(content, output)
 
 
 @services.command()
 @data_option
 def versions(data: Path) -> None:
     """List all versions, newest first; an asterisk marks the one that is published."""
-    with opened(data) as hub:
-        book = hub.service_book
-        active = book.number(hub.clock())
-        for each in book.versions(limit=500).items:
-            mark = "*" if each.number == active else " "
-            people = f"{', '.join(each.editors)} -> {each.approved_by or '?'}"
-            click.echo(f"{mark}{each.number:>4}  {each.state:<9}  {each.size:>6}  {people:<30}  {each.title}")
+    list_versions(data, _book)
 
 
 @services.command("import")
@@ -136,11 +132,7 @@ def diff(number: int, other: int | None, data: Path) -> None:
 @data_option
 def approve(number: int, text: str, login: Login, data: Path) -> None:
     """Approve a draft; where citizens see a change, somebody who did not edit it has to."""
-    with opened(data) as hub:
-        person, book = logged_in(hub, login), hub.service_book
-        revision = book.version(number).revision
-        book.approve(number, person, revision=revision, now=hub.clock(), text=text)
-        click.echo(f"Freigegeben / approved: {number}")
+    approve_version(data, login, _book, number, text)
 
 
 @services.command()
@@ -150,9 +142,7 @@ def approve(number: int, text: str, login: Login, data: Path) -> None:
 @data_option
 def publish(number: int, text: str, login: Login, data: Path) -> None:
     """Publish an approved version; all processes have it within seconds."""
-    with opened(data) as hub:
-        hub.service_book.activate(number, logged_in(hub, login), now=hub.clock(), text=text)
-        click.echo(f"Veröffentlicht / published: {number}")
+    publish_version(data, login, _book, number, text)
 
 
 @services.command()
@@ -162,9 +152,12 @@ def publish(number: int, text: str, login: Login, data: Path) -> None:
 @data_option
 def rollback(number: int | None, text: str, login: Login, data: Path) -> None:
     """Publish an earlier version again, at once."""
-    with opened(data) as hub:
-        begun = hub.service_book.rollback(logged_in(hub, login), now=hub.clock(), text=text, number=number)
-        click.echo(f"Veröffentlicht / published: {begun.number}")
+    begun = rollback_version(data, login, _book, number, text)
+    click.echo(f"Veröffentlicht / published: {begun}")
+
+
+def _book(hub: Context) -> ServiceVersions:
+    return hub.service_book
 
 
 def _catalogue(data: Path) -> ServiceCatalogue:

@@ -8,21 +8,20 @@ use in that version on that day, and takes part in the case's service.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from hub.client import event_tokens
 from hub.client.event_tokens import Claimed, invalid_claim, read_house_token
-from hub.crypto import verification_key
-from hub.errors import Forbidden, Invalid, SealBroken, Text, TooLarge, not_found
-from hub.identity import Caller, owns, require_party
-from hub.model import Event, EventKind, State, Subject, next_state
+from hub.errors import Forbidden, Invalid, Text, TooLarge
+from hub.fit_connect.messages import claimed_event, require_own_case, require_signed
+from hub.identity import Caller, owns
+from hub.model import Event, EventKind, Subject
 from hub.model.ai_step import AiStep
 from hub.routing import legal_day
 from hub.services.ai_systems import AiRegister, SystemKind, SystemStatus
-from hub.store import Case, CaseHead, Store, StoredMessage, all_items
+from hub.store import Store, StoredMessage, all_items
 
 _log = logging.getLogger(__name__)
 #: Bytes of one token, and steps of one case: a case room, no log of a machine.
@@ -64,7 +63,7 @@ class AiSteps:
             NotFound: (1). TooLarge, Malformed, SealBroken: (2). Invalid: (2), (3), (6), (7). Forbidden: (1), (4).
             SealBroken: (5). Conflict: (8). TooLarge: (8).
         """
-        self._require_case(case_id, caller)
+        require_own_case(self._store, case_id, caller)
         if len(token) > _LARGEST_TOKEN:
             raise TooLarge(
                 Text(f"Höchstens {_LARGEST_TOKEN} Byte.", f"At most {_LARGEST_TOKEN} bytes."), limit=_LARGEST_TOKEN
@@ -85,7 +84,7 @@ class AiSteps:
                 ),
                 limit=_MOST_STEPS,
             )
-        self._store.event_log.append(case_id, message.id, _appending(claimed))
+        self._store.event_log.append(case_id, message.id, claimed_event(claimed))
         _log.info("ai-step of %s recorded", step.system, extra=message.ids | {"outcome": "ai-step"})
 
     def of_case(self, case_id: UUID, *, caller: Caller) -> list[RecordedStep]:
@@ -94,15 +93,8 @@ class AiSteps:
         Raises:
             NotFound: there is no such case. Forbidden: the caller is none of its parties.
         """
-        self._require_case(case_id, caller)
+        require_own_case(self._store, case_id, caller)
         return [RecordedStep(event=event, step=AiStep.read(event.payload)) for event in self._events(case_id)]
-
-    def _require_case(self, case_id: UUID, caller: Caller) -> Case:
-        case = self._store.submissions.case(case_id)
-        if case is None:
-            raise not_found("case-not-found")
-        require_party(self._store, case, caller)
-        return case
 
     def _message(self, case_id: UUID, claimed: Claimed) -> StoredMessage:
         if claimed.case_id != case_id:
@@ -125,16 +117,7 @@ class AiSteps:
                 ),
                 issue={"claim": "iss"},
             )
-        jwk = self._store.parties.usable_key(destination.destination_id, claimed.kid)
-        if jwk is None or jwk.get("key_ops") != ["verify"]:
-            raise SealBroken(
-                Text(
-                    "Unter dieser kid hat der Zustellpunkt keinen gültigen Signaturschlüssel. Hinterlegen Sie ihn zuerst.",
-                    "The destination has no valid signature key under this kid. Add the key first.",
-                ),
-                issue={"header": "kid"},
-            )
-        event_tokens.verify(claimed.token, verification_key(jwk))
+        require_signed(self._store, claimed, destination.destination_id)
 
     def _step(self, claimed: Claimed, now: datetime) -> AiStep:
         if claimed.issued_at > now + _SKEW:
@@ -181,25 +164,3 @@ def _unregistered(why: Text) -> Invalid:
         ),
         slug="ai-system-not-registered",
     )
-
-
-def _appending(claimed: Claimed) -> Callable[[CaseHead, State | None], Sequence[Event]]:
-    def make(head: CaseHead, state: State | None) -> Sequence[Event]:
-        next_state(state, claimed.kind)
-        return (
-            Event(
-                case_id=head.case_id,
-                seq=0,
-                jti=claimed.jti,
-                subject=claimed.subject,
-                subject_id=claimed.subject_id,
-                kind=claimed.kind,
-                issuer=claimed.issuer,
-                by_hub=False,
-                issued_at=claimed.issued_at,
-                payload=claimed.payload,
-                jws=claimed.token,
-            ),
-        )
-
-    return make

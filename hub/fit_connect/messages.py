@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -316,24 +316,18 @@ class Acknowledgement:
             NotFound: (1). Forbidden: (1), (5), (6). TooLarge, Malformed: (2), (3).
             SealBroken: (2), (7), (8). Invalid: (3), (4), (9); ``issue`` names the claim. Conflict: (10).
         """
-        self._require_case(case_id, caller)
+        require_own_case(self._store, case_id, caller)
         claimed = read_token(token)
         message = self._message(case_id, claimed)
         _require_writer(claimed, profile)
         issuer = self._issuer(claimed, message, caller)
-        self._verify(claimed, issuer)
+        require_signed(self._store, claimed, issuer.destination_id)
         if not (claimed.bare and profile.takes_bare_events):
             _require_payload(claimed, message)
         news = self._callback_writer.answered(message, now=now)
-        self._store.event_log.append(case_id, message.id, _appending(claimed), callbacks=news)
+        self._store.event_log.append(case_id, message.id, claimed_event(claimed), callbacks=news)
         fate = claimed.kind.value
         _log.info("%s: its receiver says %s", message.kind.value, fate, extra=message.ids | {"outcome": fate})
-
-    def _require_case(self, case_id: UUID, caller: Caller) -> None:
-        case = self._store.submissions.case(case_id)
-        if case is None:
-            raise not_found("case-not-found")
-        require_party(self._store, case, caller)
 
     def _message(self, case_id: UUID, claimed: Claimed) -> StoredMessage:
         if claimed.case_id != case_id:
@@ -355,20 +349,32 @@ class Acknowledgement:
             raise _foreign_issuer()
         return destination
 
-    def _verify(self, claimed: Claimed, issuer: Destination) -> None:
-        jwk = self._store.parties.usable_key(issuer.destination_id, claimed.kid)
-        if jwk is None or jwk.get("key_ops") != ["verify"]:
-            raise SealBroken(
-                Text(
-                    "Unter dieser kid hat der Zustellpunkt keinen gültigen Signaturschlüssel. Hinterlegen Sie ihn zuerst.",
-                    "The destination has no valid signature key under this kid. Add the key first.",
-                ),
-                issue={"header": "kid"},
-            )
-        event_tokens.verify(claimed.token, verification_key(jwk))
+
+def require_own_case(store: Store, case_id: UUID, caller: Caller) -> None:
+    """Raise ``NotFound`` where there is no such case, and ``Forbidden`` where the caller is none of its parties."""
+    case = store.submissions.case(case_id)
+    if case is None:
+        raise not_found("case-not-found")
+    require_party(store, case, caller)
 
 
-def _appending(claimed: Claimed) -> Any:
+def require_signed(store: Store, claimed: Claimed, destination_id: UUID) -> None:
+    """Raise ``SealBroken`` where a token is not signed by a usable signature key of a destination."""
+    jwk = store.parties.usable_key(destination_id, claimed.kid)
+    if jwk is None or jwk.get("key_ops") != ["verify"]:
+        raise SealBroken(
+            Text(
+                "Unter dieser kid hat der Zustellpunkt keinen gültigen Signaturschlüssel. Hinterlegen Sie ihn zuerst.",
+                "The destination has no valid signature key under this kid. Add the key first.",
+            ),
+            issue={"header": "kid"},
+        )
+    event_tokens.verify(claimed.token, verification_key(jwk))
+
+
+def claimed_event(claimed: Claimed) -> Callable[[CaseHead, State | None], Sequence[Event]]:
+    """Return what makes a token an event of its case, where the state allows it; the store numbers and chains it."""
+
     def make(head: CaseHead, state: State | None) -> Sequence[Event]:
         next_state(state, claimed.kind)
         return (
