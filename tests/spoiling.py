@@ -1,7 +1,8 @@
-"""Spoils stored rows: writes a value where it does not belong, as another program, a newer version or damage would."""
+"""Spoils what the hub stands on: stored rows, as other programs, newer versions or damage would; threads, as a full machine."""
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from sqlalchemy import create_engine, text
@@ -19,3 +20,21 @@ def spoil(url: str, table: str, column: str, value: Any, *, key: str, of: Any) -
         assert done.rowcount
     engine.dispose()
     return before
+
+
+def give_no_thread(monkeypatch: Any, name: str) -> list[str]:
+    """Have the machine give no thread of a name from now on; return the names of those that were refused, which fills.
+
+    Undo it by ``monkeypatch.undo()``.
+    """
+    refused: list[str] = []
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if thread.name.startswith(name):
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    return refused

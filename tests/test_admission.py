@@ -7,6 +7,7 @@ import time
 import weakref
 
 import pytest
+import spoiling
 
 from hub.admission import Admission, Trim, usable_cores
 from hub.errors import Overloaded, StoreUnavailable
@@ -145,6 +146,17 @@ def test_an_allocator_that_fails_is_asked_again():
         while trim.busy and time.monotonic() < end:
             time.sleep(0.01)
     assert allocator.times == 2
+
+
+def test_without_a_thread_to_be_had_memory_is_given_back_with_the_next_release(monkeypatch):
+    allocator = Allocator()
+    room, trim = trimmed(allocator)
+    refused = spoiling.give_no_thread(monkeypatch, "memory")
+    use(room, 50 * MEBI)
+    assert (refused, trim.busy, allocator.times) == (["memory"], False, 0)
+    monkeypatch.undo()
+    use(room, 2 * MEBI)
+    assert allocator.came_in_time()
 
 
 def test_cycles_that_were_left_are_collected_then():

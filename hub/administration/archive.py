@@ -71,7 +71,11 @@ class _Packing:
         reading, writing = os.pipe()
         thread = threading.Thread(target=self._pack, args=(writing,), name="packing", daemon=True)
         with os.fdopen(reading, "rb") as packed:
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # No thread to be had: nobody else closes it.
+                os.close(writing)
+                raise
             age.encrypt(packed, out, recipients)
         # The reading end is closed: a thread that still packs, because the disk is full, ends by it.
         thread.join()

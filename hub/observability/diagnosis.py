@@ -101,17 +101,23 @@ def bounded(about: str, check: Check, *, seconds: float) -> Sequence[Diagnosis]:
     """Return what ``check`` finds within so many seconds; what it raises of ours is a finding, of a library's only its name."""
     found: list[Diagnosis] = []
 
+    def failed(error: Exception) -> Diagnosis:
+        name = type(error).__name__
+        return faulty(about, Text(f"ließ sich nicht prüfen ({name})", f"could not be checked ({name})"))
+
     def run() -> None:
         try:
             found.extend(check())
         except HubError as error:
             found.append(of_error(about, error))
         except Exception as error:  # noqa: BLE001  # a check must not end the others, and a library's words may hold secrets
-            name = type(error).__name__
-            found.append(faulty(about, Text(f"ließ sich nicht prüfen ({name})", f"could not be checked ({name})")))
+            found.append(failed(error))
 
     thread = threading.Thread(target=run, name=f"check-{about}", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:  # No thread to be had.
+        return [failed(error)]
     thread.join(seconds)
     if thread.is_alive():
         return [

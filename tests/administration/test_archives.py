@@ -9,12 +9,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
+import spoiling
 from stage import CANARY
 from test_backup import files, run, with_attachment
 
 from hub import app
+from hub.administration import archive
 from hub.config import load_settings
 from hub.crypto import verify_receipt
+from hub.files import age
 from hub.store import Store
 
 pyrage = pytest.importorskip("pyrage", reason="pyrage is not installed")
@@ -150,6 +153,17 @@ def test_a_backup_that_breaks_off_leaves_no_file_and_no_copy(stage, pair, tmp_pa
     assert "broke off" in said
     assert list((tmp_path / "backups").iterdir()) == []
     assert temporary(stage) == []
+
+
+def test_without_a_thread_to_pack_on_there_is_no_archive_and_nothing_is_left_open(pair, tmp_path, monkeypatch):
+    recipients = age.read_recipients(pair[0])
+    refused = spoiling.give_no_thread(monkeypatch, "packing")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(RuntimeError, match="thread"):
+        archive.write(tmp_path / "one.age", recipients, lambda packer: packer.add("a", 1, [b"a"]))
+    assert refused == ["packing"]
+    assert list(tmp_path.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_without_keys_a_backup_holds_no_secret_and_still_verifies(stage, pair, tmp_path):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import spoiling
 from click.testing import CliRunner
 from mail_server import MailServer, free_port
 from scanner_servers import rogue, saying, settings_of
@@ -298,6 +299,14 @@ def test_a_check_that_hangs_or_fails_costs_the_others_nothing_and_says_no_librar
     assert exit_code([first]) == 0
     assert exit_code([first, second]) == 3
     assert exit_code([first, second, failed]) == 1
+
+
+def test_a_check_that_no_thread_is_to_be_had_for_costs_the_others_nothing(monkeypatch):
+    refused = spoiling.give_no_thread(monkeypatch, "check-disk")
+    (failed,) = bounded("disk", lambda: [well("disk", "da", "there")], seconds=10)
+    assert (failed.condition, refused) == (Condition.FAULT, ["check-disk"])
+    (other,) = bounded("keys", lambda: [well("keys", "da", "there")], seconds=10)
+    assert other.condition is Condition.OK
 
 
 def test_the_bucket_is_written_read_and_emptied_again_and_one_that_is_not_there_is_told(played, bucket, tmp_path):

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
+import spoiling
 
 from hub.errors import Invalid, Overloaded, StoreUnavailable, Text
 from hub.store import LocalBlobs, Provisional, SpillingSink
@@ -85,6 +86,19 @@ def test_no_error_of_whatever_kind_ends_the_deleting(error):
     janitor.discard("better")
     assert janitor.settle(LONG)
     assert deleted == ["good", "better"]
+
+
+def test_without_a_thread_to_be_had_what_waits_is_deleted_with_the_next(monkeypatch):
+    deleted = []
+    janitor = Janitor(deleted.append)
+    refused = spoiling.give_no_thread(monkeypatch, "janitor")
+    janitor.discard("a", "b")
+    assert (refused, deleted) == (["janitor"], [])
+    assert not janitor.settle(timedelta(0))
+    monkeypatch.undo()
+    janitor.discard("c")
+    assert janitor.settle(LONG)
+    assert deleted == list("abc")
 
 
 def test_the_queue_is_bounded_and_what_it_has_no_room_for_is_left_to_the_sweep(caplog):

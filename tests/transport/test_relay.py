@@ -10,6 +10,7 @@ import threading
 from urllib.parse import urlsplit
 
 import pytest
+import spoiling
 
 from hub.supervision import Loop, Pauses, Run, Supervisor
 from hub.transport.connection import Line
@@ -172,6 +173,15 @@ def test_why_dialling_failed_is_kept_and_the_client_hears_that_it_did(relay, far
     far.refuse = failure
     assert status(asked(relay, TUNNEL + proof(relay) + "\r\n")) == 502
     assert relay.failure is failure
+
+
+def test_without_a_thread_to_be_had_the_client_hears_so_and_the_next_is_dialled(relay, far, monkeypatch):
+    refused = spoiling.give_no_thread(monkeypatch, "relay-dial")
+    assert status(asked(relay, TUNNEL + proof(relay) + "\r\n")) == 503
+    assert (refused, far.dialled) == (["relay-dial"], [])
+    assert isinstance(relay.failure, RuntimeError)
+    monkeypatch.undo()
+    assert status(asked(relay, TUNNEL + proof(relay) + "\r\n")) == 200
 
 
 def test_strangers_that_say_nothing_shut_nobody_out(relay):
