@@ -195,7 +195,7 @@ class AccountService:
                 Forbidden,
                 Text(
                     "Dieses Konto kommt aus Ihrer Hand, oder beide aus derselben. Bestätigen muss es eine dritte Person mit "
-                    "dem Recht „operate“, oder der Betrieb mit „hub accounts vouch“.",
+                    "der Rolle „Betrieb“, oder der Betrieb mit „hub accounts vouch“.",
                     "This account came from your hands, or both from the same. A third person with the right 'operate' has to "
                     "vouch for it, or whoever runs the machine, by 'hub accounts vouch'.",
                 ),
@@ -247,7 +247,7 @@ class AccountService:
             raise needs_second_person(
                 Forbidden,
                 Text(
-                    "Das geht beim eigenen Konto nicht. Bitten Sie eine zweite Person mit dem Recht „operate“.",
+                    "Das geht beim eigenen Konto nicht. Bitten Sie eine zweite Person mit der Rolle „Betrieb“.",
                     "This cannot be done to your own account. Ask a second person with the right 'operate'.",
                 ),
             )
@@ -292,7 +292,7 @@ def _last() -> Conflict:
             "Nobody could administer the accounts of this area after that.",
         ),
         Text(
-            "Laden Sie erst jemanden mit dem Recht „operate“ ein.",
+            "Laden Sie erst jemanden mit der Rolle „Betrieb“ ein.",
             "Invite somebody with the right 'operate' first.",
         ),
     )

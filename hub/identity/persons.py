@@ -35,6 +35,15 @@ _RIGHTS: Mapping[Role, frozenset[Right]] = {
 }
 
 
+#: The role that gives each right, as German pages call it.
+_GERMAN: Mapping[Right, str] = {
+    Right.SEE: "Einsicht",
+    Right.EDIT: "Bearbeitung",
+    Right.APPROVE: "Freigabe",
+    Right.OPERATE: "Betrieb",
+}
+
+
 def rights_of_role(role: Role) -> frozenset[Right]:
     """Return the rights that a role gives."""
     return _RIGHTS[role]
@@ -124,7 +133,7 @@ class Person:
         if not self.may(right, at):
             raise Forbidden(
                 Text(
-                    f"Ihr Konto darf das nicht. Nötig ist das Recht „{right}“; fragen Sie die Administration des Hubs.",
+                    f"Ihr Konto darf das nicht. Nötig ist die Rolle „{_GERMAN[right]}“; fragen Sie die Administration.",
                     f"Your account may not do this. It takes the right '{right}'; ask the hub's administrators.",
                 )
             )
@@ -157,7 +166,7 @@ class Person:
 
 #: What those can do whose accounts came from one hand.
 HOW_TO_VOUCH = Text(
-    "Eine dritte Person mit dem Recht „operate“ muss das Konto erst bestätigen (Verwaltung, „Konten“), oder der Betrieb mit "
+    "Eine dritte Person mit der Rolle „Betrieb“ muss das Konto erst bestätigen (Verwaltung, „Konten“), oder der Betrieb mit "
     "„hub accounts vouch“.",
     "A third person with the right 'operate' has to vouch for the account first (admin pages, 'Accounts'), or whoever runs "
     "the machine, by 'hub accounts vouch'.",

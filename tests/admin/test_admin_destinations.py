@@ -216,7 +216,7 @@ def test_two_people_change_a_key(pages, here, files):
     assert "Warten auf eine zweite Person" in anton.get("/destinations/keys").text
     assert "1</span> Änderungen an Schlüsseln" in anton.get("/").text
     keys_page = pages.as_("erika").get("/destinations/keys").text
-    assert "Freigeben kann, wer das Recht" in keys_page
+    assert "Freigeben kann, wer die Rolle" in keys_page
     assert "anton" in keys_page
     assert "Freigegeben und wirksam" in anton.post(f"/destinations/{here}/key/approve", change=change).text
     assert pages.store.parties.destination(here).encryption_kid == json.loads(content)["kid"]

@@ -111,7 +111,7 @@ def test_a_table_with_its_files_shows_all_faults_and_is_handed_in_once_it_has_no
     handed = maria.post("/onboarding/table", title="Main-Taunus", files=[("table", ("t.csv", good)), *sent])
     run = handed.url.partition("?")[0].rpartition("/")[2]
     own = maria.post(f"/onboarding/runs/{run}/release")
-    assert (own.status_code, "das Recht „approve“" in _said(own.text)) == (403, True)
+    assert (own.status_code, "die Rolle „Freigabe“" in _said(own.text)) == (403, True)
     released = paul.post(f"/onboarding/runs/{run}/release", text="geprüft")
     assert "1 von 1" in " ".join(_said(released.text).split())
     tested = maria.post(f"/onboarding/{ESCHBORN}/test")
