@@ -8,11 +8,11 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from getpass import getuser
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -22,7 +22,9 @@ from hub.connector import Connector
 from hub.connector.commissioning import examine, make_keys, settings_file
 from hub.connector.declarations import DECLARED, Decider
 from hub.connector.desk import WantedForward
+from hub.connector.journal import Journal
 from hub.connector.local_api import forward_by_interface
+from hub.connector.scanning import RELEASED, TURNED_DOWN, decide, kept_back, report_of
 from hub.connector.settings import LONGEST_SECRET, ConnectorSettings
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
@@ -30,6 +32,7 @@ from hub.model import FORWARD_REASONS_BY_NAME, utc_now
 from hub.observability import logs
 from hub.observability.diagnosis import Diagnosis, exit_code
 
+T = TypeVar("T")
 _CONFIG = "connector.toml"
 
 
@@ -431,3 +434,45 @@ _NO_DECIDER = (
 )
 
 COMMANDS = (connector,)
+
+
+@connector.group("quarantine")
+def quarantine_group() -> None:
+    """Was die Prüfung auf Schadsoftware zurückhält / what the scan for malware keeps back; the connector must not run."""
+
+
+@quarantine_group.command("list")
+@_CONFIG_OPTION
+def list_quarantined(config: Path) -> None:
+    """Show what is kept back: since when, for which service, what was found where."""
+    for each in _with_journal(config, kept_back):
+        said = report_of(each.scan) or {}
+        found = " ".join(f"{one['part']}={one.get('signature', one['verdict'])}" for one in said.get("notable", ()))
+        click.echo(f"{each.submission_id}  {each.seen_at:%Y-%m-%d %H:%M}  {each.service or '-'}  {found}")
+
+
+@quarantine_group.command("release")
+@click.argument("submission_id", type=click.UUID)
+@_CONFIG_OPTION
+def release_quarantined(submission_id: UUID, config: Path) -> None:
+    """Hand it over all the same, with what was found and who released it."""
+    _decide(config, submission_id, RELEASED)
+
+
+@quarantine_group.command("reject")
+@click.argument("submission_id", type=click.UUID)
+@_CONFIG_OPTION
+def reject_quarantined(submission_id: UUID, config: Path) -> None:
+    """Reject it: the sender is told what was found, if the scanner still finds it."""
+    _decide(config, submission_id, TURNED_DOWN)
+
+
+def _decide(config: Path, submission_id: UUID, what: str) -> None:
+    _with_journal(config, lambda journal: decide(journal, submission_id, what, who=getuser(), now=utc_now()))
+    click.echo(json.dumps({"submissionId": str(submission_id), "decision": what}))
+
+
+def _with_journal(config: Path, act: Callable[[Journal], T]) -> T:
+    """Do something with the journal, which is locked while the connector runs."""
+    with closing(Journal(ConnectorSettings.read(config).journal)) as journal:
+        return act(journal)

@@ -45,11 +45,12 @@ _LONGEST_LOG = 10_000
 #: By how much clocks may differ.
 _SKEW = timedelta(minutes=5)
 _PREFIX = "https://schema.fitko.de/fit-connect/events/problems/"
+_OWN_PREFIX = "urn:rathaus-hub:rejection:"
 
 #: Finds the public JWK of an issuer (the hub's address or a destination id) by its kid.
 KeyFinder = Callable[[str, str], Mapping[str, Any]]
 
-#: FIT-Connect's problem slugs, with their titles (section 9.6).
+#: FIT-Connect's problem slugs, with their titles (section 9.6), and our own.
 TITLES: Mapping[str, str] = {
     "attachments-mismatch": "Attachments mismatch",
     "encryption-issue": "Encryption issue",
@@ -63,7 +64,11 @@ TITLES: Mapping[str, str] = {
     "size-limit-exceeded": "Size limit exceeded",
     "syntax-violation": "Syntax violation",
     "unsupported-schema": "Unsupported schema",
+    "malware-found": "Malware found",
+    "not-scannable": "Cannot be scanned for malware",
 }
+#: Of these FIT-Connect knows nothing.
+_OWN = frozenset({"malware-found", "not-scannable"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,7 +89,7 @@ class Problem:
     def as_event(self) -> dict[str, str]:
         """Return the problem as it stands in a reject event."""
         return {
-            "type": _PREFIX + self.slug,
+            "type": (_OWN_PREFIX if self.slug in _OWN else _PREFIX) + self.slug,
             "title": TITLES[self.slug],
             "detail": self.detail,
             "instance": self.instance,

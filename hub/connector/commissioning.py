@@ -23,6 +23,7 @@ from hub.client.fit_connect import Subscriber
 from hub.connector.access import own_words, subscriber, tokens, transport
 from hub.connector.declarations import DECLARED, TABLES, Mode
 from hub.connector.opening import Keys, load_keys
+from hub.connector.scanning import ScanAfterOpening
 from hub.connector.settings import LONGEST_SECRET, Address, ConnectorSettings, FolderHandover, HttpHandover
 from hub.crypto import base64url, thumbprint
 from hub.crypto.key_file import make_new_key
@@ -112,6 +113,7 @@ def examine(file: Path, *, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     yield from bounded("keys", lambda: _keys(settings, keys), seconds=_LIMIT)
     yield from bounded("hand-over", lambda: _handover(settings), seconds=_LIMIT)
     yield from bounded("schemas", lambda: _schemas(settings), seconds=_LIMIT)
+    yield from bounded("scanner", lambda: _scanner(settings), seconds=_LIMIT)
     yield from bounded("files", lambda: _files(settings), seconds=_LIMIT)
     yield from bounded("hub", lambda: _hub(settings, keys, now), seconds=_LIMIT)
 
@@ -183,6 +185,17 @@ def _schemas(settings: ConnectorSettings) -> Iterator[Diagnosis]:
 
     number = len(list(SchemaCatalog.load(*settings.schema_roots).entries()))
     yield well("schemas", f"{number} Schemata", f"{number} schemas")
+
+
+def _scanner(settings: ConnectorSettings) -> Iterator[Diagnosis]:
+    if settings.scan is None:
+        return
+    version = ScanAfterOpening(settings.scan).scanner.version()
+    place = settings.scan.place
+    if version is None:
+        yield away("scanner", Text(f"{place} antwortet nicht", f"{place} does not answer"))
+    else:
+        yield well("scanner", f"{version} antwortet", f"{version} answers")
 
 
 def _files(settings: ConnectorSettings) -> Iterator[Diagnosis]:

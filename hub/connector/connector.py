@@ -3,7 +3,8 @@
 (1) seen: its ids are written into the journal before anything else happens;
 (2) fetched: collected over the Submission API or taken as a push; only ciphertext lands on disk;
 (3) verified: the hub's receipt against what lies here, or the event log's signatures and order, and its authentication tags;
-(4) opened: metadata, data and attachments are decrypted in memory, hashes and schemas checked, the verdict journaled;
+(4) opened: metadata, data and attachments are decrypted in memory, hashes and schemas checked, scanned for malware where a
+    scanner is named, the verdict journaled;
 (5) handed over: into the folder exactly once, or over HTTP at least once with repeats flagged;
 (6) decided: by nobody (``auto``), by people before (5), or by the local system after it; the journal waits as long as they do;
 (7) answered: accept or reject is signed, journaled, posted; a conflict whose log holds our event is success.
@@ -41,6 +42,7 @@ from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
 from hub.connector.municipal_say import MunicipalSay
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
+from hub.connector.scanning import ScanAfterOpening, report_of, require_release
 from hub.connector.settings import ConnectorSettings, FolderHandover, HttpHandover
 from hub.errors import Conflict, Forbidden, HubError, KeyRefused, NotFound, Refused, SealBroken, Text, Unavailable
 from hub.model import EventKind, Evidence, Subject
@@ -89,6 +91,7 @@ class Connector:
         self._drawn: ClerkPages | None = None
         self._drawing = threading.Lock()
         self._handover = self._way_over(settings.handover)
+        self._scanning = None if settings.scan is None else ScanAfterOpening(settings.scan)
         self._wake = threading.Event()
         self._tally: dict[str, int] = {}
         self._troubles: dict[UUID, HubError] = {}
@@ -316,6 +319,8 @@ class Connector:
             self._journal.update(entry.submission_id, now, doubted=1)
             raise _broken_copy()
         verdict = Verdict(problems=tuple(problems), tags=tags)
+        if opened is not None and self._scanning is not None and self._is_welcome(verdict):
+            verdict = self._scanned(entry, opened, verdict, now)
         if self.say is not None and opened is not None and self._is_welcome(verdict):
             self.say.receive(entry, opened, now)
         return self._journal.update(
@@ -329,6 +334,19 @@ class Connector:
             tries=0,
             note="",
         )
+
+    def _scanned(self, entry: Entry, opened: OpenedSubmission, verdict: Verdict, now: datetime) -> Verdict:
+        """Scan what was opened, note what was found, and return the verdict with what the sender is told of it.
+
+        Raises:
+            Refused: it is kept back until somebody decides. Unavailable: the scanner does not answer.
+        """
+        assert self._scanning is not None  # noqa: S101  # asked before
+        scanned = self._scanning.look(opened)
+        noted, against = scanned.decided(entry.scan)
+        self._journal.update(entry.submission_id, now, scan=noted)
+        require_release(noted)
+        return replace(verdict, problems=(*verdict.problems, *against))
 
     def _received(self, entry: Entry) -> tuple[Envelope, datetime, list[Problem]]:
         """Return what was received, once all of it is on this disk and proven: when it was submitted, and how it differs.
@@ -412,6 +430,9 @@ class Connector:
     def _hand_over(self, entry: Entry, now: datetime) -> Entry:
         decider, next_state = self.settings.decider, JournalState.HANDED
         if self._is_welcome(_verdict(entry)):
+            if self._scanning is not None and entry.scan is None and entry.decision is None:
+                # It was opened before anybody scanned.
+                return self._journal.update(entry.submission_id, now, state=JournalState.SEEN, staged=0)
             undecided = decider is not Decider.AUTO and entry.decision is None
             if undecided:
                 next_state = JournalState.WAITING
@@ -454,9 +475,9 @@ class Connector:
         if opened is None:
             # The disk lost or changed what was verified; the hub still has it.
             self._envelopes.drop(entry.submission_id)
-            self._journal.update(entry.submission_id, now, state=JournalState.SEEN)
+            self._journal.update(entry.submission_id, now, state=JournalState.SEEN, scan=None)
             raise _broken_copy()
-        return opened
+        return replace(opened, scan=report_of(entry.scan))
 
     def _read_again(self, entry: Entry) -> OpenedSubmission:
         """Open what lies here, for who reads it: without the hub, for its tags are those that were proven when it was judged.
@@ -477,7 +498,7 @@ class Connector:
         opened, _problems = self._open(envelope, datetime.fromisoformat(entry.submitted_at))
         if opened is None:
             raise _broken_copy()
-        return opened
+        return replace(opened, scan=report_of(entry.scan))
 
     def _readable(self, opened: OpenedSubmission) -> Mapping[str, bytes]:
         """Return a submission as people can read it, by file name; nothing where its schema is not in the catalogue here."""

@@ -57,6 +57,10 @@ def _declared(name: str, form: ValueForm, de: str, en: str, *, since: str = "0.1
     return Setting(name=name, form=form, text=Text(de, en), since=since, **more)
 
 
+#: Waits for a scanner that does not answer.
+WAIT = "wait"
+_CONSEQUENCES = ("mark", "quarantine", "refuse")
+
 #: Every setting, in the order of the file that ``init`` writes.
 DECLARED = (
     _declared(
@@ -441,6 +445,73 @@ DECLARED = (
         most=100_000,
     ),
     _declared(
+        "scan.address",
+        ValueForm.TEXT,
+        "Der Scanner: clamd:/PFAD/DES/SOCKETS, clamd://RECHNER:PORT oder icap://RECHNER:PORT/DIENST.",
+        "The scanner: clamd:/PATH/OF/SOCKET, clamd://HOST:PORT or icap://HOST:PORT/SERVICE.",
+        since="0.4.0",
+        required=True,
+    ),
+    _declared(
+        "scan.infected",
+        ValueForm.TEXT,
+        "Was mit Schadsoftware geschieht: zurückweisen (refuse), versiegelt liegen lassen, bis jemand entscheidet "
+        "(quarantine), oder mit Hinweis übergeben (mark).",
+        "What is done about malware: reject (refuse), leave it sealed until somebody decides (quarantine), or hand it over and "
+        "say so (mark).",
+        since="0.4.0",
+        default="quarantine",
+        choices=_CONSEQUENCES,
+    ),
+    _declared(
+        "scan.unscannable",
+        ValueForm.TEXT,
+        "Ebenso für Teile, die sich nicht ganz prüfen lassen: zu groß, zu tief gepackt, verschlüsselt.",
+        "The same for parts that cannot be scanned completely: too large, packed too deep, encrypted.",
+        since="0.4.0",
+        default="mark",
+        choices=_CONSEQUENCES,
+    ),
+    _declared(
+        "scan.down",
+        ValueForm.TEXT,
+        "Solange der Scanner nicht antwortet: warten (wait) oder ungeprüft mit Hinweis übergeben (mark).",
+        "While the scanner does not answer: wait, or hand over unscanned and say so (mark).",
+        since="0.4.0",
+        default=WAIT,
+        choices=("mark", WAIT),
+    ),
+    _declared(
+        "scan.largest_megabytes",
+        ValueForm.NUMBER,
+        "Größere Teile gelten als nicht prüfbar; nicht mehr als StreamMaxLength von clamd oder die Grenze des ICAP-Dienstes.",
+        "What is larger counts as not scannable; no more than clamd's StreamMaxLength, or the ICAP service's limit.",
+        since="0.4.0",
+        default=100,
+        unit="MiB",
+        least=1,
+        most=100_000,
+    ),
+    _declared(
+        "scan.seconds",
+        ValueForm.NUMBER,
+        "Frist des Scanners für jeden Schritt und für sein Urteil über einen Teil.",
+        "The scanner's time for each step, and for its verdict on a part.",
+        since="0.4.0",
+        default=60,
+        unit="s",
+        least=1,
+        most=600,
+    ),
+    _declared(
+        "scan.limits",
+        ValueForm.TEXT,
+        "Grenzen des Scanners, wie sie im Bericht stehen, etwa MaxScanSize=400M MaxRecursion=8.",
+        "The scanner's limits as the report names them, such as MaxScanSize=400M MaxRecursion=8.",
+        since="0.4.0",
+        default="",
+    ),
+    _declared(
         "specialist.port",
         ValueForm.NUMBER,
         "Port des vorgeführten Fachverfahrens auf diesem Rechner.",
@@ -474,5 +545,6 @@ TABLES: Mapping[str, Text] = {
     ),
     "policy": Text("Regeln", "Rules"),
     "opening": Text("Grenzen beim Öffnen", "Bounds of opening"),
+    "scan": Text("Prüfung auf Schadsoftware nach dem Öffnen", "Scan for malware after opening"),
     "specialist": Text("Nur für die Vorführung", "For the demonstration only"),
 }

@@ -62,6 +62,7 @@ def summary(opened: OpenedSubmission) -> dict[str, Any]:
         "attachments": [_described(attachment) for attachment in opened.attachments],
         "inCase": in_case(opened),
         "validation": {"checked": report is not None, "report": None if report is None else report.as_json()},
+        "scan": None if opened.scan is None else dict(opened.scan),
     }
 
 

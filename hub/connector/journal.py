@@ -70,6 +70,7 @@ _ADDED = {
     "submitted_at": "TEXT NOT NULL DEFAULT ''",
     "decision": "TEXT",
     "kept": "INTEGER NOT NULL DEFAULT 0",
+    "scan": "TEXT",
 }
 _COLUMNS = frozenset(
     {"state", "verdict", "staged", "unsure", "doubted", "jti", "token", "tries", "due", "note", *_ADDED}
@@ -86,6 +87,7 @@ class Entry:
     was broken and thrown away. ``token`` is the signed answer, ``jti`` its id; both are written before the token is
     posted. ``tries`` counts failures since the last step. ``decision`` is JSON of what somebody decided. ``kept``: its
     ciphertext stays after the answer, for whoever works on its case. ``service`` and ``submitted_at`` are known once opened.
+    ``scan`` is JSON of what a scan for malware found; while it is only seen, that keeps it back.
     """
 
     submission_id: UUID
@@ -107,6 +109,7 @@ class Entry:
     submitted_at: str
     decision: str | None
     kept: bool
+    scan: str | None = None
 
 
 class Journal:
@@ -271,4 +274,5 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
         submitted_at=row["submitted_at"],
         decision=row["decision"],
         kept=bool(row["kept"]),
+        scan=row["scan"],
     )

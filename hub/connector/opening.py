@@ -146,6 +146,8 @@ class OpenedSubmission:
     schema_uri: str
     attachments: tuple[DecryptedAttachment, ...]
     report: Report | None
+    #: What a scan for malware found, as reports say it; None where nobody scans.
+    scan: Mapping[str, Any] | None = None
 
 
 class Opener:

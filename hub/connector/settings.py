@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from hub.client.transport import is_loopback
-from hub.connector.declarations import DECLARED, Decider, InvalidHandling, Mode, Polling
+from hub.connector.declarations import DECLARED, WAIT, Decider, InvalidHandling, Mode, Polling
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
 from hub.files.settings import DeclaredTable, Setting, unusable_all
+from hub.scanning import Consequence, Policy, ScannerAddress, scanner_address
 
 _LARGEST_FILE = 1024 * 1024  # Bytes; a settings file is a page or two.
 
@@ -128,6 +129,21 @@ class Specialist:
     folder: Path
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MalwareScan:
+    """Who scans what was opened, and what becomes of what is found; ``waits``: for a scanner that does not answer.
+
+    ``largest`` is bytes of a part, ``limits`` are the scanner's own, in the operator's words.
+    """
+
+    place: ScannerAddress
+    policy: Policy
+    waits: bool
+    largest: int
+    seconds: float
+    limits: str
+
+
 _BY_NAME = {each.name: each for each in DECLARED}
 
 
@@ -147,6 +163,8 @@ class ConnectorSettings:
     specialist: Specialist | None
     polling: Polling = Polling.EACH
     inflation: Inflation = field(default_factory=Inflation)
+    #: None: nobody scans for malware.
+    scan: MalwareScan | None = None
     decider: Decider = Decider.AUTO
     #: Whether the file says who decides; files of before 0.4.0 do not.
     names_decider: bool = True
@@ -193,6 +211,7 @@ class ConnectorSettings:
             listen=_listen(top.optional("listen")),
             specialist=_specialist(top.optional("specialist")),
             inflation=_inflation(top.table("opening")),
+            scan=_scan(top.optional("scan")),
         )
         forwarding.finish()
         top.finish()
@@ -385,6 +404,31 @@ def _inflation(table: DeclaredTable) -> Inflation:
     )
     table.finish()
     return inflation
+
+
+def _scan(table: DeclaredTable | None) -> MalwareScan | None:
+    if table is None:
+        return None
+    place = ScannerAddress()
+    try:
+        place = scanner_address(table.take("address"))
+    except ConfigurationError as exc:
+        table.note("address", f"{exc.detail.de}.", f"{exc.detail.en}.")
+    waits = table.take("down") == WAIT
+    scan = MalwareScan(
+        place=place,
+        policy=Policy(
+            infected=Consequence(table.take("infected")),
+            down=Consequence.MARK,  # Unless it is waited for.
+            unscannable=Consequence(table.take("unscannable")),
+        ),
+        waits=waits,
+        largest=table.take("largest_megabytes") * 1024 * 1024,
+        seconds=table.take("seconds"),
+        limits=table.take("limits"),
+    )
+    table.finish()
+    return scan
 
 
 def _specialist(table: DeclaredTable | None) -> Specialist | None:

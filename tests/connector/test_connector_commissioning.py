@@ -159,6 +159,7 @@ def test_the_file_that_is_written_explains_every_setting_and_reads_as_its_defaul
         "handover.kind": "folder",
         "forwarding.second_person": False,
         "forwarding.anchor_files": [],
+        "scan.address": "clamd:/run/clamav/clamd.ctl",
     }
     assert ConnectorSettings.parse(tomllib.loads(settings_file(everything)), tmp_path).specialist.port == 1
 

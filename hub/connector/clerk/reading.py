@@ -34,6 +34,7 @@ from hub.connector.journal import Entry, JournalState
 from hub.connector.opening import DecryptedAttachment, OpenedSubmission
 from hub.connector.refusals import forward_text, no_such_case
 from hub.connector.replies import WrittenReply
+from hub.connector.scanning import shown
 from hub.errors import HubError, Invalid, NotFound, Text
 from hub.forms.readable import STYLE_HASH
 from hub.model import FORWARD_REASONS, FORWARD_REASONS_BY_NAME, REPLY_KINDS, REPLY_KINDS_BY_NAME
@@ -83,6 +84,7 @@ class ReceivedView:
     decision: CaseDecision | None
     reasons: Sequence[Text]
     trouble: Text | None
+    scan: tuple[str, Text] | None
 
     @property
     def waits(self) -> bool:
@@ -289,6 +291,7 @@ def _received(visit: ClerkVisit, entry: Entry) -> ReceivedView:
         decision=decision,
         reasons=[] if decision is None else [REASONS_BY_NAME[each].title for each in decision.reasons],
         trouble=trouble,
+        scan=shown(entry.scan),
     )
 
 
