@@ -23,13 +23,14 @@ from store_values import buried, claim, record
 from hub.admin import Mounted, Tools, build
 from hub.administration.accounts import AccountService
 from hub.administration.routing_tables import RoutingTableVersions
-from hub.api.protocol import ConnectionBounds, server_options
+from hub.api.problems import server_options
 from hub.app import admin_desks
 from hub.identity import Accounts
 from hub.identity.invitations import Invitations
 from hub.identity.passkeys import Passkeys
 from hub.identity.two_steps import TwoSteps
 from hub.model import Role
+from hub.web.protocol import ConnectionBounds
 
 PASSWORD = "korrekt pferd batterie"
 #: name -> roles, tenant

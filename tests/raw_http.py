@@ -13,7 +13,8 @@ from typing import Any, Self
 import orjson
 import uvicorn
 
-from hub.api.protocol import ConnectionBounds, server_options
+from hub.api.problems import server_options
+from hub.web.protocol import ConnectionBounds
 
 #: Longer than any bound of a test, and than a busy machine takes: who waits so long has waited in vain.
 PATIENCE = 30.0

@@ -173,7 +173,7 @@ _MAY_DIAL = {
     "hub/scanning/scanner.py": "a unix socket of this machine; hosts by the dialler that it is handed",
     "hub/observability/tracing.py": "sends traces to the operator's collector",
     "hub/web/listening.py": "listens",
-    "hub/api/protocol.py": "takes connections",
+    "hub/web/protocol.py": "takes connections",
     "hub/config/serving.py": "asks for the machine's name",
 }
 #: Other programs than the hub, and the showing: municipal side, portal and a sender's commands call their one hub, demo and

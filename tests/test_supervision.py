@@ -181,7 +181,7 @@ BESIDE = {
     "hub/api/fit_connect/messages.py": (
         "tests/attacks/test_sealed_door_attacks.py::test_an_upload_that_breaks_off_leaves_no_blob"
     ),
-    "hub/api/protocol.py": (
+    "hub/web/protocol.py": (
         "tests/api/test_ending.py::test_without_a_descriptor_to_be_had_callers_wait_and_are_taken_later"
     ),
     "hub/api/threads.py": "tests/api/test_threads.py::test_an_error_in_a_thread_reaches_who_waits",

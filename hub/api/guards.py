@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia, too_slow
 from hub.model import MediaType
+from hub.web.protocol import headers_too_large, uri_too_long
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -472,29 +473,6 @@ def _counted(receive: Receive, cap: int, limits: RequestLimits) -> Receive:
         return message
 
     return counted
-
-
-def uri_too_long(most: int) -> TooLarge:
-    """Return the refusal of an address, its query or a request line of more than ``most`` bytes (RFC 9110 section 15.5.15)."""
-    return TooLarge(
-        Text(
-            f"Die Adresse oder ihr Abfrageteil ist zu lang: erlaubt sind {most} Byte.",
-            f"The address or its query is too long: {most} bytes are allowed.",
-        ),
-        slug="uri-too-long",
-    )
-
-
-def headers_too_large(most: int, fields: int | None = None) -> TooLarge:
-    """Return the refusal of header fields over ``most`` bytes or, if it is bounded, their number (RFC 6585 section 5)."""
-    number = ("", "") if fields is None else (f"{fields} mit zusammen ", f"{fields} of together ")
-    return TooLarge(
-        Text(
-            f"Kopfzeilen, Trailer oder Chunk-Erweiterungen sind zu groß: erlaubt sind {number[0]}{most} Byte.",
-            f"Header fields, trailers or chunk extensions are too large: {number[1]}{most} bytes are allowed.",
-        ),
-        slug="headers-too-large",
-    )
 
 
 def _too_large(cap: int) -> TooLarge:

@@ -24,6 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub import errors
 from hub.api.contract import BrokenContractError
 from hub.errors import HubError, Text
+from hub.web.protocol import FULL, ConnectionBounds, LastWords
+from hub.web.protocol import server_options as options_within
 from hub.web.responses import SAFE, rate_limit, retry_after, status_of
 
 MEDIA_TYPE = "application/problem+json"
@@ -332,7 +334,7 @@ async def _answer(problem: ProblemDetails, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def spoken(error: Exception, *, path: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+def spoken(error: HubError, path: str, headers: list[tuple[bytes, bytes]]) -> bytes:
     """Return what ``error`` becomes as an answer for the wire (RFC 9112), the last one of its connection.
 
     For what is refused before it is a request; ``path`` and ``headers`` are as far as they came.
@@ -341,6 +343,16 @@ def spoken(error: Exception, *, path: str, headers: list[tuple[bytes, bytes]]) -
     fields += [(b"connection", b"close"), *((name.encode(), value.encode()) for name, value in SAFE.items())]
     line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
     return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", body])
+
+
+async def _full(scope: Scope, receive: Receive, send: Send) -> None:
+    del scope, receive, send
+    raise FULL
+
+
+def server_options(bounds: ConnectionBounds) -> dict[str, Any]:
+    """Return what uvicorn is told where the hub serves: what is refused before it is a request becomes a problem, too."""
+    return options_within(bounds, words=LastWords(spoken=spoken, full=ProblemNet(_full)))
 
 
 def _rendered(

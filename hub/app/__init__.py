@@ -10,7 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hub.api.protocol import Listener
     from hub.app.interfaces import (
         admin_desks,
         asgi,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
         working,
     )
     from hub.web.listening import bound, require_free_port
+    from hub.web.protocol import Listener
 
 __all__ = [
     "Board",

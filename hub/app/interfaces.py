@@ -30,8 +30,7 @@ from hub.api.forwards import CaseForwards
 from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
-from hub.api.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
-from hub.api.protocol import server_options as options_within
+from hub.api.problems import server_options as options_within
 from hub.api.services import PublicServices
 from hub.api.uploads import ResumableUploads
 from hub.api.usage import PublicFigures, UsageDesk
@@ -41,6 +40,7 @@ from hub.app.wiring import Context, working
 from hub.config import Settings
 from hub.observability.diagnosis import MARK
 from hub.resources import shipped
+from hub.web.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
 
 _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),

@@ -70,8 +70,8 @@ def _serve(settings: PortalSettings, made: Portal) -> None:
     import uvicorn
 
     from hub.api.guards import RequestLimits, Unhurried
-    from hub.api.protocol import ConnectionBounds, SteadyServer, server_options
     from hub.portal.application import build
+    from hub.web.protocol import ConnectionBounds, SteadyServer, server_options
 
     options: dict[str, Any] = {**server_options(ConnectionBounds()), "lifespan": "on"}
     app = Unhurried(build(made), limits=RequestLimits())

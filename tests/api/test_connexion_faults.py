@@ -16,8 +16,9 @@ import uvicorn
 from stand_in import CONTRACT, GOOD, NOTE, WEAK, Client, StandIn, contract_without, edge_app
 
 from hub.api.guards import RequestLimits
-from hub.api.protocol import ConnectionBounds, server_options
+from hub.api.problems import server_options
 from hub.errors import ConfigurationError
+from hub.web.protocol import ConnectionBounds
 
 
 @pytest.fixture(scope="module")

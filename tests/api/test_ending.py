@@ -13,8 +13,8 @@ import time
 import pytest
 import uvicorn
 
-from hub.api import protocol
-from hub.api.protocol import SharingServer, SteadyServer
+from hub.web import protocol
+from hub.web.protocol import SharingServer, SteadyServer
 
 
 async def nothing(scope, receive, send):

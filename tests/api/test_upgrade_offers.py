@@ -16,8 +16,8 @@ from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Served
 from stand_in import edge_app
 from taken_pushes import envelope, listener, signed
 
-from hub.api.protocol import ConnectionBounds
 from hub.connector.listener import ListenerBounds
+from hub.web.protocol import ConnectionBounds
 
 MIB = b" " * 1_000_000
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"

@@ -12,7 +12,7 @@ from raw_http import PATIENCE, Wire, listening
 from stand_in import edge_app
 
 from hub.api.guards import RequestLimits
-from hub.api.protocol import ConnectionBounds
+from hub.web.protocol import ConnectionBounds
 
 HEAD = b"GET /v1/info HTTP/1.1\r\nHost: hub\r\n"
 WHOLE = HEAD + b"\r\n"

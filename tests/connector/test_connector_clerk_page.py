@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -17,11 +18,12 @@ import orjson
 import pytest
 import requests
 import uvicorn
+from raw_http import Wire
 from say import CLERK, PASSWORD, Browser, Office, apply, office, pdf, wish
 from stage import NOW
 from test_connector_town import CANARY, LATER, Town, catalog, good_data, town, town_keys
 
-from hub.connector.clerk import reading, sessions
+from hub.connector.clerk import reading, sessions, site, visit
 from hub.connector.clerk.accounts import add_account, remove_account
 from hub.connector.journal import JournalState
 from hub.errors import ConfigurationError, Conflict, Invalid, NotFound
@@ -326,3 +328,50 @@ def test_the_connector_opens_the_page_as_its_settings_say(town):
     finally:
         for each in services:
             each.close()
+
+
+@pytest.fixture
+def hurried(town, clerks, monkeypatch):
+    """A page that waits half a second where it would wait a quarter of a minute, and has room for four connections."""
+    monkeypatch.setattr(site, "_BOUNDS", replace(site._BOUNDS, head_seconds=0.5, connections=4))
+    monkeypatch.setattr(visit, "_PAUSE", 0.5)
+    opened = office(town, town.connector.say.desk)
+    yield opened
+    opened.server.close()
+
+
+def test_attack_half_a_head_is_told_that_it_came_too_slowly_and_cut(hurried):
+    with Wire(hurried.server.port) as wire:
+        wire.send(b"POST /login HTTP/1.1\r\nHost: localhost\r\nX: secret-words")
+        reply = wire.reply()
+    assert reply.status == 408
+    assert "nicht rechtzeitig" in reply.body.decode()
+    assert b"secret-words" not in reply.body
+
+
+def test_attack_connections_that_say_nothing_keep_no_clerk_out(hurried):
+    silent = [Wire(hurried.server.port) for _ in range(12)]
+    try:
+        assert hurried.browser("anna").get("/").status_code == 200
+    finally:
+        for each in silent:
+            each.__exit__()
+
+
+def test_attack_a_body_that_stops_is_not_waited_for(hurried):
+    with Wire(hurried.server.port) as wire:
+        wire.send(
+            b"POST /login HTTP/1.1\r\nHost: localhost:%d\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+            b"Content-Length: 100\r\n\r\nname=anna" % hurried.server.port
+        )
+        reply = wire.reply()
+    assert reply.status == 408
+    assert "nicht vollständig" in reply.body.decode()
+
+
+def test_attack_a_head_without_end_is_refused_and_nothing_of_it_repeated(hurried):
+    with Wire(hurried.server.port) as wire:
+        wire.send(b"GET / HTTP/1.1\r\n" + b"".join(b"X%d: secret-words\r\n" % number for number in range(4000)))
+        reply = wire.reply()
+    assert reply.status == 431
+    assert b"secret-words" not in reply.body

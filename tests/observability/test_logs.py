@@ -14,9 +14,10 @@ import uvicorn
 from sealed_door import Door, Sent
 from stage import ANMELDUNG, BAUANTRAG, BAUEN, CANARY, WIESBADEN, serving
 
-from hub.api.protocol import ConnectionBounds, server_options
+from hub.api.problems import server_options
 from hub.jobs.retention import RetentionJob
 from hub.observability import logs
+from hub.web.protocol import ConnectionBounds
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ import uvicorn
 from end_to_end.processes import free_port
 from stage import Stage, VirtualClock, serving, staged
 
-from hub.api.protocol import ConnectionBounds, server_options
+from hub.web.protocol import ConnectionBounds, server_options
 
 _CSRF = re.compile(r'name="csrf" value="([^"]*)"')
 

@@ -40,6 +40,7 @@ from hub.files import vault
 from hub.resources import look_folder
 from hub.supervision import Supervisor
 from hub.web.listening import bound
+from hub.web.protocol import ConnectionBounds, SteadyServer, server_options
 from hub.web.responses import SafeHeaders, retry_after, status_of
 
 _log = logging.getLogger(__name__)
@@ -273,7 +274,11 @@ _BUG = Text(
 )
 
 
-class _Server(uvicorn.Server):
+#: What clients in the house may take up before anybody has looked at what they send.
+_BOUNDS = ConnectionBounds(head_bytes=32 * 1024, head_seconds=15.0, connections=64, unread_seconds=60.0)
+
+
+class _Server(SteadyServer):
     """A server that leaves no connection open and unanswered where its loop dies."""
 
     async def main_loop(self) -> None:
@@ -324,17 +329,12 @@ class ClerkServer:
 def _configured(site: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Config:
     return uvicorn.Config(
         site,
+        **server_options(_BOUNDS),
         loop="asyncio",
         lifespan="off",
-        log_level="warning",
-        access_log=False,
-        server_header=False,
         proxy_headers=False,
-        limit_concurrency=64,
         timeout_keep_alive=20,
         timeout_graceful_shutdown=5,
-        ws="none",
-        log_config=None,
         ssl_context_factory=(lambda _config, _default: tls) if tls is not None else None,
     )
 

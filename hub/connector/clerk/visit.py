@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from time import monotonic
 from typing import Any, Literal
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
@@ -19,7 +21,7 @@ from hub.connector.clerk.sessions import ClerkSession, ClerkSessions
 from hub.connector.desk import MOST_FILES, Desk
 from hub.connector.local_api import media_type_of
 from hub.connector.replies import ReplyFile
-from hub.errors import Invalid, Malformed, NotFound, Text, TooLarge
+from hub.errors import Invalid, Malformed, NotFound, Text, TooLarge, too_slow
 from hub.web.multipart import parts
 
 ClerkLanguage = Literal["de", "en"]
@@ -242,9 +244,18 @@ async def _parted(stream: AsyncIterator[bytes], content_type: str) -> ClerkForm:
 
 
 async def bounded(stream: AsyncIterator[bytes], largest: int) -> AsyncIterator[bytes]:
-    """Yield a body up to ``largest`` bytes; ``TooLarge`` beyond."""
-    seen = 0
-    async for piece in stream:
+    """Yield a body of up to ``largest`` bytes that keeps coming: ``TooLarge`` beyond, ``Malformed`` where it drips."""
+    seen, waited, pieces = 0, 0.0, aiter(stream)
+    while True:
+        began = monotonic()
+        try:
+            async with asyncio.timeout(min(_PAUSE, _BODY_SECONDS + seen / _BODY_RATE - waited)):
+                piece = await anext(pieces, None)
+        except TimeoutError as exc:
+            raise too_slow(_STALLED) from exc
+        if piece is None:
+            return
+        waited += monotonic() - began
         seen += len(piece)
         if seen > largest:
             mib = max(1, largest // (_KIB * _KIB))
@@ -257,6 +268,11 @@ async def bounded(stream: AsyncIterator[bytes], largest: int) -> AsyncIterator[b
 
 #: Draws values in templates.
 FILTERS: Mapping[str, Callable[..., str]] = {"when": when, "day": day, "size": size}
+#: Seconds for which a body may pause, and may be waited for in all; bytes that each further second takes.
+_PAUSE, _BODY_SECONDS, _BODY_RATE = 15.0, 60.0, 16 * 1024
+_STALLED = Text(
+    "Was Sie senden wollten, kam nicht vollständig an.", "What you wanted to send did not arrive as a whole."
+)
 _NO_PAGE = Text("Diese Seite gibt es nicht.", "There is no such page.")
 _UNREADABLE = Text(
     "Das Formular ist nicht lesbar. Laden Sie die Seite neu.", "The form cannot be read. Reload the page."

@@ -141,8 +141,8 @@ class _Derivation:
         kind = declared.type()
         simple = kind if isinstance(kind, Simple) else kind.simple
         # Of other types an empty element is judged as any.
-        told = simple is not None and _value_of(simple.kind) is not None
-        filled = told and (declared.default, declared.fixed) != (None, None)
+        anew = simple is not None and _value_of(simple.kind) is not None
+        filled = anew and (declared.default, declared.fixed) != (None, None)
         return _State(kind, declared.fixed, filled, nil_field=declared.node in self._nil_fields)
 
     def _derivations(self) -> Iterator[tuple[str, str]]:

@@ -15,23 +15,35 @@ import asyncio
 import errno
 import logging
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import httptools
 import uvicorn
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from hub.api.guards import headers_too_large, uri_too_long
-from hub.api.problems import ProblemNet, spoken
-from hub.errors import HubError, Malformed, Overloaded, Text, too_slow
+from hub.errors import HubError, Malformed, Overloaded, Text, TooLarge, too_slow
+from hub.web.responses import SAFE, status_of
 
-__all__ = ["BoundedProtocol", "ConnectionBounds", "Listener", "SharingServer", "SteadyServer", "server_options"]
+__all__ = [
+    "BoundedProtocol",
+    "ConnectionBounds",
+    "LastWords",
+    "Listener",
+    "SharingServer",
+    "SteadyServer",
+    "headers_too_large",
+    "server_options",
+    "uri_too_long",
+]
 
-#: Bytes of a request line. Paths and queries over the caps of ``hub.api.guards`` are refused with better words.
+#: Bytes of a request line. Paths and queries over the caps of the application are refused with better words.
 _LONGEST_LINE = 16 * 1024
 #: Requests that may wait behind an answer on one connection. Nothing that the hub talks to sends more than one ahead.
 _MOST_AHEAD = 16
@@ -57,6 +69,13 @@ class ConnectionBounds:
     unread_seconds: float = 60.0
 
 
+#: The refusal of whoever comes by a connection too many.
+FULL = Overloaded(
+    Text(
+        "Gerade sind hier zu viele Verbindungen offen. Bitte gleich noch einmal versuchen.",
+        "Too many connections are open here just now. Please try again shortly.",
+    )
+)
 #: Seconds between two ticks of a server, each of which renews the ``Date`` of answers.
 _TICK = 1.0
 #: Seconds for which a connection is left to a process that has fewer of them.
@@ -215,10 +234,42 @@ class SharingServer(SteadyServer):
         return made
 
 
-def server_options(bounds: ConnectionBounds) -> dict[str, Any]:
-    """Return what uvicorn is told wherever the hub serves; host, port and life are for the caller to add."""
+class LastWords(NamedTuple):
+    """How a server answers what is refused before it is a request, and what comes by a connection too many."""
+
+    #: Returns the answer for the wire (RFC 9112), the last of its connection; path and headers are as far as they came.
+    spoken: Callable[[HubError, str, list[tuple[bytes, bytes]]], bytes]
+    #: Answers that there are too many connections.
+    full: ASGIApp
+
+
+def _plainly(error: HubError, path: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return a refusal in words for people: nothing of what came is in it."""
+    del path, headers
+    body = f"{error.detail.de}\n{error.detail.en}\n".encode()
+    status = status_of(error)
+    fields = {
+        "content-type": "text/plain; charset=utf-8",
+        "content-length": str(len(body)),
+        "connection": "close",
+        **SAFE,
+    }
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def _plainly_full(scope: Scope, receive: Receive, send: Send) -> None:
+    words = f"{FULL.detail.de}\n{FULL.detail.en}\n"
+    await PlainTextResponse(words, status_code=status_of(FULL), headers=SAFE)(scope, receive, send)
+
+
+_PLAIN = LastWords(spoken=_plainly, full=_plainly_full)
+
+
+def server_options(bounds: ConnectionBounds, *, words: LastWords = _PLAIN) -> dict[str, Any]:
+    """Return what uvicorn is told wherever we serve; host, port and life are for the caller to add."""
     return {
-        "http": partial(BoundedProtocol, bounds=bounds),
+        "http": partial(BoundedProtocol, bounds=bounds, words=words),
         "ws": "none",
         "access_log": False,
         "log_level": "warning",
@@ -230,9 +281,10 @@ def server_options(bounds: ConnectionBounds) -> dict[str, Any]:
 class BoundedProtocol(HttpToolsProtocol):
     """One connection within ``bounds``."""
 
-    def __init__(self, *arguments: Any, bounds: ConnectionBounds, **named: Any) -> None:
+    def __init__(self, *arguments: Any, bounds: ConnectionBounds, words: LastWords = _PLAIN, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._bounds = bounds
+        self._words = words
         self.url = b""
         self.headers = []
         self.since = self.loop.time()
@@ -378,7 +430,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._running = cycle
         if self._surplus:
             cycle.keep_alive = False
-            app = _FULL
+            app = self._words.full
         super()._start_asgi_task(cycle, app)
 
     def _is_chunked(self) -> bool:
@@ -436,7 +488,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, reason: HubError) -> None:
         """Take nothing more; tell why, after the answers that are due before it, and close."""
-        self._parting = spoken(reason, path=self.url.decode("latin-1"), headers=self.headers)
+        self._parting = self._words.spoken(reason, self.url.decode("latin-1"), self.headers)
         if self._in_body:
             self._give_up(self.cycle)
         if not self.is_busy():
@@ -463,21 +515,33 @@ class BoundedProtocol(HttpToolsProtocol):
         self.loop.call_later(_PARTING, self.transport.close)
 
 
+def uri_too_long(most: int) -> TooLarge:
+    """Return the refusal of an address, its query or a request line of more than ``most`` bytes (RFC 9110 section 15.5.15)."""
+    return TooLarge(
+        Text(
+            f"Die Adresse oder ihr Abfrageteil ist zu lang: erlaubt sind {most} Byte.",
+            f"The address or its query is too long: {most} bytes are allowed.",
+        ),
+        slug="uri-too-long",
+    )
+
+
+def headers_too_large(most: int, fields: int | None = None) -> TooLarge:
+    """Return the refusal of header fields over ``most`` bytes or, if it is bounded, their number (RFC 6585 section 5)."""
+    number = ("", "") if fields is None else (f"{fields} mit zusammen ", f"{fields} of together ")
+    return TooLarge(
+        Text(
+            f"Kopfzeilen, Trailer oder Chunk-Erweiterungen sind zu groß: erlaubt sind {number[0]}{most} Byte.",
+            f"Header fields, trailers or chunk extensions are too large: {number[1]}{most} bytes are allowed.",
+        ),
+        slug="headers-too-large",
+    )
+
+
 class _StopError(Exception):
     """Stops the parser from within a callback."""
 
 
-async def _full(scope: Scope, receive: Receive, send: Send) -> None:
-    del scope, receive, send
-    raise Overloaded(
-        Text(
-            "Der Hub hat gerade zu viele Verbindungen. Bitte gleich noch einmal versuchen.",
-            "The hub has too many connections just now. Please try again shortly.",
-        )
-    )
-
-
-_FULL: ASGIApp = ProblemNet(_full)
 _OFFER = frozenset({b"upgrade", b"http2-settings"})
 _BROKEN = Malformed(
     Text(
