@@ -240,6 +240,8 @@ class Family(StrEnum):
     HTTP = "http"
     #: FIT-Connect's Submission API, version 2.
     FIT_CONNECT = "fit_connect"
+    #: An XTA 2.1.1 server, as an author sees it.
+    XTA = "xta"
     #: A mail server.
     SMTP = "smtp"
     #: An SFTP server.
@@ -378,12 +380,20 @@ class TrialCase:
 
 _ALL = frozenset(Family) - {Family.NONE}
 _NET = _ALL - {Family.FILE}
-_WEB = frozenset({Family.HTTP, Family.FIT_CONNECT})
+_WEB = frozenset({Family.HTTP, Family.FIT_CONNECT, Family.XTA})
 _TLS = _WEB | {Family.S3, Family.SMTP}
 _PLACES = frozenset({Family.FILE, Family.SFTP, Family.S3})
-_HTTP, _FIT, _SMTP, _SFTP, _S3, _FILE = (
+_HTTP, _FIT, _XTA, _SMTP, _SFTP, _S3, _FILE = (
     frozenset({family})
-    for family in (Family.HTTP, Family.FIT_CONNECT, Family.SMTP, Family.SFTP, Family.S3, Family.FILE)
+    for family in (
+        Family.HTTP,
+        Family.FIT_CONNECT,
+        Family.XTA,
+        Family.SMTP,
+        Family.SFTP,
+        Family.S3,
+        Family.FILE,
+    )
 )
 _CONFIGURATION, _PAYLOAD, _HUB = DeadCause.CONFIGURATION, DeadCause.PAYLOAD, DeadCause.HUB
 
@@ -414,7 +424,7 @@ CASES: Mapping[str, TrialCase] = {
     "the same delivery twice makes one place": _case(_PLACES, Trouble.NONE, D, copies=1, first=Trouble.NONE),
     "a repeat after a lost answer arrives": _case(_NET, Trouble.NONE, D, first=Trouble.RESET_LATE),
     "a repeat after a lost answer completes what was begun": _case(
-        _FIT | _SFTP | _S3, Trouble.NONE, D, copies=1, first=Trouble.RESET_LATE
+        _FIT | _XTA | _SFTP | _S3, Trouble.NONE, D, copies=1, first=Trouble.RESET_LATE
     ),
     "a repeat after a cut in the middle arrives once": _case(
         _NET, Trouble.NONE, D, copies=1, first=Trouble.RESET_EARLY, change=bulky

@@ -215,6 +215,30 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Reason], ...] = tuple(
     (re.compile(pattern), Reason(code=code, note="", text=Text(de, en)))
     for pattern, code, de, en in (
         (r"written as |submitted as |mail taken over|was already there", "delivered", "Übergeben", "Handed over"),
+        (
+            r"XTA: PermissionDenied",
+            CREDENTIALS_REFUSED.code,
+            "Der XTA-Server erkennt das Konto nicht an: Zertifikat, Kennung oder Freischaltung",
+            "The XTA server does not accept the account: certificate, identifier or booking",
+        ),
+        (
+            r"XTA: (?:MessageSchemaViolation|MessageVirusDetection|ParameterIsNotValid 9023)",
+            "xta-message-refused",
+            "Der XTA-Server nimmt die Nachricht nicht an: Schema, Größe oder Schadsoftware",
+            "The XTA server does not take the message: schema, size or malware",
+        ),
+        (
+            r"XTA: (?:ParameterIsNotValid|SyncAsync|the reader does not)",
+            "xta-parameters",
+            "Dem XTA-Server passen Angaben der Einstellungen nicht: Leser, Dienst oder Nachrichtentyp",
+            "The settings do not suit the XTA server: reader, service or message type",
+        ),
+        (
+            r"XTA: ",
+            "xta-trouble",
+            "Störung beim XTA-Server oder auf seinem Weg zum Leser",
+            "Trouble at the XTA server or on its way to the reader",
+        ),
         (r"waits for collection", "waits", "Liegt zur Abholung bereit", "Waits for collection"),
         (r"folder: ", "folder-unusable", "Der Ordner lässt sich nicht verwenden", "The folder cannot be used"),
         (r"not reachable", NOT_REACHABLE.code, NOT_REACHABLE.text.de, NOT_REACHABLE.text.en),

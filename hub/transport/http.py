@@ -192,8 +192,11 @@ def request(  # noqa: PLR0917  # Method, address, headers and content are a requ
     *,
     length: int,
     answer_limit: int = 0,
+    fault_limit: int = 0,
 ) -> Answer:
     """Send one request of ``length`` body bytes and return the answer, with up to ``answer_limit`` bytes of its body.
+
+    Of an answer that is no yes up to ``fault_limit`` bytes are read, where that is more: a yes counts without its body.
 
     Raises:
         Silence: no answer came. Whatever else ``content`` raises passes through.
@@ -202,7 +205,7 @@ def request(  # noqa: PLR0917  # Method, address, headers and content are a requ
         try:
             connection.open(line)
             complete = connection.send_all(method, headers, content, length)
-            return connection.hear(answer_limit, complete=complete)
+            return connection.hear(answer_limit, complete=complete, fault_limit=fault_limit)
         except (OSError, http.client.HTTPException, ValueError) as exc:  # ValueError: what the library cannot read.
             raise connection.silence(exc) from exc
 
@@ -434,8 +437,10 @@ class _Connection(http.client.HTTPConnection):
         self._sent = True
         return True
 
-    def hear(self, limit: int, *, complete: bool) -> Answer:
+    def hear(self, limit: int, *, complete: bool, fault_limit: int = 0) -> Answer:
         response = self.getresponse()
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            limit = max(limit, fault_limit)
         body = response.read(limit) if limit else b""
         # A head that was cut short by hanging up can look whole; a yes to half a request is none.
         if self._line.late or (not complete and response.status < HTTPStatus.MULTIPLE_CHOICES):

@@ -56,6 +56,18 @@ _WAYS = {
         "access_key_id_file": "{secret}",
         "secret_access_key_file": "{secret}",
     },
+    "xta": {
+        "send_url": "https://xta.example/send",
+        "management_url": "https://xta.example/manage",
+        "client_cert_file": "{secret}",
+        "author": "hub:1",
+        "reader": "bau:1",
+        "scenario": "Antrag",
+        "message_type": "antrag",
+        "message_type_list": "urn:example:messages",
+        "message_type_version": "1",
+        "payload_schema": "urn:example:antrag",
+    },
 }
 
 
@@ -114,6 +126,9 @@ _ELSEWHERE = [
     ("smime_mail", {"port": 465}),
     ("smime_mail", {"recipient": "evil@evil.example"}),
     ("s3_drop", {"endpoint": "https://evil.example"}),
+    ("xta", {"send_url": "https://evil.example/send"}),
+    ("xta", {"management_url": "https://evil.example/manage"}),
+    ("xta", {"reader": "evil:1"}),
 ]
 
 
@@ -314,6 +329,7 @@ def test_every_option_of_the_shipped_adapters_that_names_a_server_counts(stage):
     assert names["sftp"] == {"host", "port", "host_key"}
     assert names["smime_mail"] == {"host", "port", "recipient", "ca_file"}
     assert names["s3_drop"] == {"endpoint", "ca_file"}
+    assert names["xta"] == {"send_url", "management_url", "reader", "reader_type", "ca_file"}
 
 
 @pytest.mark.parametrize(
