@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-uploads uploads-full bench-portal portal-pictures bench-as4 bench-usage bench-scope bench-country bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-uploads uploads-full xta-full bench-portal portal-pictures bench-as4 bench-usage bench-scope bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -145,6 +145,9 @@ bench-uploads: $(VENV)/test.stamp ## Measure resumable uploads of 370 MB beside 
 
 uploads-full: $(VENV)/test.stamp ## Send 300 MB by clients of TUS that nobody here wrote, broken off five times (npm; < 5 min).
 	UPLOAD_MEGABYTES=300 $(BIN)/pytest -q --numprocesses 0 --durations=0 tests/interop/test_upload_clients.py
+
+xta-full: $(VENV)/test.stamp ## Send 300 MB to an XTA server that CXF makes of the standard's WSDL, and measure the memory it takes (JDK, Maven; < 2 min).
+	XTA_MEGABYTES=300 $(BIN)/pytest -q -s --numprocesses 0 --durations=0 tests/interop/test_xta_servers.py
 
 bench-portal: $(VENV)/test.stamp ## Measure what pages of the citizens' portal cost, and 200 people at once (< 3 min).
 	$(BIN)/python -W ignore -m benchmarks.portal $(ARGS)

@@ -11,7 +11,7 @@ import pytest
 
 from hub.validation.xerces import local_repository
 
-_NOT_HAD = re.compile(
+NOT_HAD = re.compile(
     r"Could not find artifact|was not found in|Unknown host|Network is unreachable|Connection refused|Blocked"
 )
 
@@ -34,6 +34,6 @@ def copied(artifact: str, folder: Path) -> None:
          f"-DoutputDirectory={folder}"],
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
-    if done.returncode and _NOT_HAD.search(done.stdout):
+    if done.returncode and NOT_HAD.search(done.stdout):
         pytest.skip(f"{artifact} cannot be had from the repository")
     assert done.returncode == 0, done.stdout[-2000:]
