@@ -396,6 +396,7 @@ def _screening(hub: Shared) -> Screening:
         limits=settings.scan_limits,
         services=hub.services,
         meters=hub.meters,
+        above=hub.store.tenants.above,
     )
 
 

@@ -18,7 +18,7 @@ from hub.config.settings import DECLARED, KEPT, PREFIX, Settings
 from hub.errors import ConfigurationError, HubError, Text
 from hub.files.settings import holds_secret, secret_as_value, unknown, unusable_all
 from hub.model import Role
-from hub.scanning import scanner_address
+from hub.scanning import policies_by_owner, policies_by_size, scanner_address
 from hub.scanning.kinds import allow_list
 from hub.transport.connection import Outbound
 from hub.transport.smtp import is_address
@@ -176,7 +176,9 @@ def _scan(settings: Settings) -> Iterator[Text]:
     """Yield what cannot be read of where the scanner is, of what is done about it, and of the kinds that are taken."""
     readers: Mapping[str, Callable[[], object]] = {
         "scan": lambda: scanner_address(settings.scan) if settings.scan else None,
-        "scan_services": lambda: settings.scan_policies,
+        "scan_services": lambda: policies_by_owner(settings.scan_services),
+        "scan_tenants": lambda: policies_by_owner(settings.scan_tenants),
+        "scan_sizes": lambda: policies_by_size(settings.scan_sizes),
         "attachment_kinds": lambda: allow_list(settings.attachment_kinds),
     }
     for name, read in readers.items():

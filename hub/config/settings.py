@@ -22,7 +22,7 @@ from hub.files import vault
 from hub.files.settings import Setting, ValueForm, setting
 from hub.model import canonical_service
 from hub.resources import shipped
-from hub.scanning import Consequence, Policies, Policy, policy_from
+from hub.scanning import Consequence, Policies, Policy, policies_by_owner, policies_by_size
 
 #: What every variable of the environment begins with that is a setting.
 PREFIX = "HUB_"
@@ -107,9 +107,23 @@ class Settings(Operating):
     scan_services: str = setting(
         "",
         "Leistungen mit eigener Regel: URN=BEFALLEN/GESTÖRT/UNPRÜFBAR, je wie scan_infected, scan_down und scan_unscannable, "
-        "durch Leerzeichen getrennt.",
+        "durch Leerzeichen getrennt; mit URN@BYTES=… für Teile ab dieser Größe. Sie geht der des Mandanten vor.",
         "Services with a policy of their own: URN=INFECTED/DOWN/UNSCANNABLE, each as scan_infected, scan_down and "
-        "scan_unscannable, separated by blanks.",
+        "scan_unscannable, separated by blanks; URN@BYTES=… for parts from that size on. It counts before the tenant's.",
+        since="0.4.0",
+    )
+    scan_tenants: str = setting(
+        "",
+        "Mandanten mit eigener Regel, auch für alle unter ihnen: KENNUNG=BEFALLEN/GESTÖRT/UNPRÜFBAR wie scan_services; mit "
+        "KENNUNG@BYTES=… für Teile ab dieser Größe.",
+        "Tenants with a policy of their own, which counts for all below them, too: ID=INFECTED/DOWN/UNSCANNABLE as "
+        "scan_services; ID@BYTES=… for parts from that size on.",
+        since="0.4.0",
+    )
+    scan_sizes: str = setting(
+        "",
+        "Regeln nach Größe für alle, die keine eigene haben: BYTES=BEFALLEN/GESTÖRT/UNPRÜFBAR, durch Leerzeichen getrennt.",
+        "Policies by size for all who have none of their own: BYTES=INFECTED/DOWN/UNSCANNABLE, separated by blanks.",
         since="0.4.0",
     )
     scan_bytes: int = setting(
@@ -279,10 +293,11 @@ class Settings(Operating):
             down=Consequence(self.scan_down),
             unscannable=Consequence(self.scan_unscannable),
         )
-        entries = (each.rpartition("=") for each in self.scan_services.split())
         return Policies(
             general=general,
-            by_service={canonical_service(service): policy_from(said) for service, _, said in entries},
+            by_service={canonical_service(one): found for one, found in policies_by_owner(self.scan_services).items()},
+            by_tenant=policies_by_owner(self.scan_tenants),
+            by_size=policies_by_size(self.scan_sizes),
         )
 
     @property

@@ -226,7 +226,7 @@ class Reception(_Opened):
         self._pages = pages
         sealing = tools.sealing(destination)
         self._sealer = sealer_for(sealing, key, self._reservation)
-        self._screen = tools.screening.open(cover.service)
+        self._screen = tools.screening.open(cover.service, destination.tenant)
         self._wants_page = sealing.readable
         self._attachments: list[SealedAttachment] = []
         self._begun = 0

@@ -8,14 +8,15 @@ as base64 is scanned as the text that it is, and not decoded; what the hub itsel
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from hub.errors import HubError, Invalid, Text, Unavailable
+from hub.model import ROOT
 from hub.observability.metrics import Meters
-from hub.scanning import Consequence, Policies, Policy, Scan, Scanner, ScanResult, ScanVerdict, summary
+from hub.scanning import Consequence, PartPolicies, Policies, Scan, Scanner, ScanResult, ScanVerdict, summary
 from hub.scanning.kinds import KindJudge
 from hub.services import ServiceCatalogue
 from hub.validation.report import Cause, Check, Report, Unchecked
@@ -38,14 +39,18 @@ class Screening:
     limits: str
     services: Callable[[], ServiceCatalogue]
     meters: Meters
+    #: The tenants above one, the nearest first.
+    above: Callable[[str], Sequence[str]]
 
-    def open(self, service: str) -> Screen | None:
-        """Return what screens one application for a service; None where nothing is looked for."""
+    def open(self, service: str, tenant: str) -> Screen | None:
+        """Return what screens one application for a service to a destination of a tenant; None where nothing is looked for."""
         declared = self.services().find(service)
         kinds = frozenset(declared.kinds) if declared is not None and declared.kinds else self.kinds
         if self.scanner is None and kinds is None:
             return None
-        return Screen(self, self.policies.of(service), kinds)
+        # What belongs to a tenant that is not in the tree is the root's all the same.
+        tenants = (tenant, *self.above(tenant), ROOT) if self.policies.by_tenant else ()
+        return Screen(self, self.policies.of(service, tenants), kinds)
 
 
 @dataclass(slots=True)
@@ -53,9 +58,10 @@ class Screen:
     """Screens one application. A part that policy refuses raises; of the others it says what is to be reported."""
 
     _screening: Screening
-    _policy: Policy
+    _policies: PartPolicies
     _kinds: frozenset[str] | None
     _parts: dict[str, ScanResult] = field(default_factory=dict)
+    _meant: set[Consequence | None] = field(default_factory=set)
     _begun: int = 0
     _open: list[Scan] = field(default_factory=list)
 
@@ -77,7 +83,7 @@ class Screen:
     @property
     def quarantined(self) -> bool:
         """Whether an operator has to decide what becomes of the application."""
-        return any(self._policy.on(each) is Consequence.QUARANTINE for each in self._parts.values())
+        return Consequence.QUARANTINE in self._meant
 
     def claim(self) -> dict[str, Any] | None:
         """Return what the receipt says (``scan``); None where nobody scans."""
@@ -98,11 +104,13 @@ class Screen:
         for scan in self._open:
             scan.close()
 
-    def ended(self, part: str, scanned: ScanResult, took: float) -> None:
-        """Note a verdict; raise the refusal that policy demands."""
+    def ended(self, part: str, scanned: ScanResult, *, size: int, took: float) -> None:
+        """Note the verdict on a part of ``size`` bytes; raise the refusal that policy demands."""
         self._screening.meters.scanned(scanned.verdict.value, took=timedelta(seconds=took))
         self._parts[part] = scanned
-        if self._policy.on(scanned) is Consequence.REFUSE:
+        meant = self._policies.at(size).on(scanned)
+        self._meant.add(meant)
+        if meant is Consequence.REFUSE:
             raise refusal(part, scanned)
 
     def _scan(self) -> Scan | None:
@@ -121,9 +129,11 @@ class PartScreen:
         self._part = part
         self._scan = scan
         self._judge = judge
+        self._size = 0
 
     def write(self, chunk: bytes) -> None:
         """Look at a further chunk; raises ``UnsupportedMedia`` as soon as no kind that is allowed begins so."""
+        self._size += len(chunk)
         if self._judge is not None:
             self._judge.write(chunk)
         if self._scan is not None:
@@ -142,7 +152,7 @@ class PartScreen:
         if self._scan is not None:
             begun = time.perf_counter()
             scanned = self._scan.finish()
-            self._screen.ended(self._part, scanned, time.perf_counter() - begun)
+            self._screen.ended(self._part, scanned, size=self._size, took=time.perf_counter() - begun)
 
 
 def named(part: str) -> Text:

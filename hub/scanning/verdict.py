@@ -53,6 +53,7 @@ _SEVERITY = tuple(ScanVerdict)
 _STRANGE = re.compile(r"[^A-Za-z0-9._:@()+/ -]+")
 _LONGEST_NAME = 120
 UNNAMED = "unnamed"
+_MOST_DIGITS = 16
 _LIMITS = "Heuristics.Limits.Exceeded"
 _ENCRYPTED = "Heuristics.Encrypted"
 
@@ -169,16 +170,35 @@ class Policy:
         return self.down if scanned.is_trouble else self.unscannable
 
 
+#: Policies by the bytes from which on they count.
+SizeClasses = Mapping[int, Policy]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policies:
-    """The policy of each service: its own where it has one, else the general one."""
+    """Who has policies of their own, each by classes of size: services (canonical URN), tenants (id), and everybody else."""
 
     general: Policy = field(default_factory=Policy)
-    by_service: Mapping[str, Policy] = field(default_factory=dict)
+    by_service: Mapping[str, SizeClasses] = field(default_factory=dict)
+    by_tenant: Mapping[str, SizeClasses] = field(default_factory=dict)
+    by_size: SizeClasses = field(default_factory=dict)
 
-    def of(self, service: str) -> Policy:
-        """Return the policy of a service, by its canonical URN."""
-        return self.by_service.get(service, self.general)
+    def of(self, service: str, tenants: Iterable[str] = ()) -> PartPolicies:
+        """Return what counts for a service's applications to a tenant; ``tenants`` are it and those above it, itself first."""
+        own = (self.by_service.get(service), *(self.by_tenant.get(each) for each in tenants))
+        return PartPolicies(classes=(*(each for each in own if each), self.by_size, {0: self.general}))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartPolicies:
+    """What counts for the parts of one application; of ``classes`` the first that has one for a part's size."""
+
+    classes: tuple[SizeClasses, ...]
+
+    def at(self, size: int) -> Policy:
+        """Return the policy for a part of ``size`` bytes."""
+        found = ((max((each for each in sizes if each <= size), default=None), sizes) for sizes in self.classes)
+        return next(sizes[least] for least, sizes in found if least is not None)
 
 
 def policy_from(text: str) -> Policy:
@@ -195,6 +215,29 @@ def policy_from(text: str) -> Policy:
     if down is Consequence.QUARANTINE:
         raise _no_policy()
     return Policy(infected=infected_, down=down, unscannable=unscannable)
+
+
+def policies_by_owner(text: str) -> Mapping[str, SizeClasses]:
+    """Read ``OWNER=INFECTED/DOWN/UNSCANNABLE`` and ``OWNER@BYTES=…``, separated by blanks.
+
+    Raises:
+        ConfigurationError: one of them is none, or stands there twice.
+    """
+    found: dict[str, dict[int, Policy]] = {}
+    for entry in text.split():
+        named_, _, said = entry.rpartition("=")
+        owner, _, size = named_.partition("@")
+        least = int(size) if size.isascii() and size.isdigit() and len(size) < _MOST_DIGITS else -1 if size else 0
+        classes = found.setdefault(owner, {})
+        if not owner or least < 0 or least in classes:
+            raise _no_policy()
+        classes[least] = policy_from(said)
+    return found
+
+
+def policies_by_size(text: str) -> SizeClasses:
+    """Read ``BYTES=INFECTED/DOWN/UNSCANNABLE``, separated by blanks; ``ConfigurationError`` as :func:`policies_by_owner`."""
+    return policies_by_owner(" ".join(f"*@{each}" for each in text.split())).get("*", {})
 
 
 def _no_policy() -> ConfigurationError:

@@ -15,9 +15,9 @@ from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, WIESBADEN, serving, staged
 from test_uploads import PLAN, Uploading
 
 from hub.crypto import claims_of, verify_receipt
-from hub.errors import Invalid, Unavailable
-from hub.model import Application, MediaType
-from hub.scanning import scanner_address
+from hub.errors import ConfigurationError, Invalid, Unavailable
+from hub.model import ROOT, Application, MediaType
+from hub.scanning import Policies, policies_by_owner, scanner_address
 
 PDF = b"%PDF-1.7\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
@@ -125,9 +125,54 @@ def test_one_service_may_have_a_policy_of_its_own(made_once, tmp_path, clamd):
         spoiled = ANMELDUNG.replace(b"{", b"{ " + b" " * 3, 1)
         accepted = stage.accept(spoiled, media_type=MediaType.JSON, service=ANMELDEN, area=WIESBADEN)
         assert claims_of(accepted.receipt)["scan"]["verdict"] == "clean"
-        assert stage.hub.settings.scan_policies.of(ANMELDEN).infected == "mark"
+        assert stage.hub.settings.scan_policies.of(ANMELDEN).at(0).infected == "mark"
         with pytest.raises(Invalid):
             send(stage, MARKER)
+
+
+def test_a_tenants_policy_counts_for_its_authorities_and_no_others(made_once, tmp_path, clamd):
+    for owner, counts in [(ROOT, True), ("06439", True), ("06435", False)]:
+        chosen = settings_of(clamd, scan_tenants=f"{owner}=quarantine/refuse/mark")
+        with staged(made_once, tmp_path / owner, **chosen) as stage:
+            if counts:
+                submission_id = send(stage, MARKER).claims["sub"].removeprefix("submission:")
+                assert stage.hub.store.deliveries.quarantined(submission_id)
+            else:
+                with pytest.raises(Invalid):
+                    send(stage, MARKER)
+
+
+def test_sizes_have_policies_and_a_services_own_counts_first(made_once, tmp_path, clamd):
+    sizes = {"scan_sizes": "100000=mark/mark/mark", "scan_services": f"{ANMELDEN}@5=mark/mark/refuse"}
+    with staged(made_once, tmp_path, **settings_of(clamd, **sizes)) as stage:
+        assert send(stage, b"x" * 200_000 + MARKER).claims["scan"]["verdict"] == "infected"
+        with pytest.raises(Invalid):
+            send(stage, b"x" * 2_000 + MARKER)
+        own = stage.hub.settings.scan_policies.of(ANMELDEN, ["06"])
+        assert [own.at(size).unscannable for size in (4, 5, 200_000)] == ["mark", "refuse", "refuse"]
+        assert [own.at(size).infected for size in (4, 5)] == ["refuse", "mark"]
+
+
+def test_of_tenants_the_nearest_counts_and_a_size_that_it_does_not_name_is_the_next_ones():
+    rules = Policies(by_tenant=policies_by_owner("06@10=mark/mark/mark 06435=quarantine/refuse/mark"))
+    assert [rules.of("s", ["06435", "06"]).at(size).infected for size in (1, 99)] == ["quarantine", "quarantine"]
+    assert [rules.of("s", ["06436", "06"]).at(size).infected for size in (1, 99)] == ["refuse", "mark"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "06",
+        "06=mark",
+        "06@x=mark/mark/mark",
+        "06=mark/quarantine/mark",
+        "06=mark/mark/mark 06=mark/mark/mark",
+        "@5=mark/mark/mark",
+    ],
+)
+def test_a_policy_that_is_none_is_refused(said):
+    with pytest.raises(ConfigurationError):
+        policies_by_owner(said)
 
 
 def test_while_the_scanner_is_down_senders_are_told_when_to_come_again(made_once, tmp_path):
