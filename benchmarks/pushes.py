@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -269,41 +269,13 @@ def _process(
 
 def main() -> None:
     """Print what was measured, ours first."""
-    parser = argparse.ArgumentParser(prog="make bench-pushes", description=__doc__)
-    parser.add_argument("--base", type=Path, help="another checkout, with a .venv of its own")
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=6.0)
-    parser.add_argument("--port", type=int, default=18700)
-    parser.add_argument("--database-url", action="append", default=[], help="one for each build; default: SQLite")
-    parser.add_argument(
-        "--processes", type=int, action="append", default=[], help="that serve here; named twice, both take turns"
-    )
-    parser.add_argument(
-        "--receivers", type=int, default=1, help="how many destinations the applications go to by turns"
-    )
-    options = parser.parse_args()
+    options = _options()
     areas = _areas(max(1, min(options.receivers, _MOST_RECEIVERS)))
     message = payload.message()
-    here = [
-        ("here" if number == 1 else f"here, {number} processes", _ROOT, number) for number in options.processes or [1]
-    ]
-    roots = [*here, *([("base", options.base.resolve(), 1)] if options.base else [])]
     seconds = min(options.seconds, _MOST_SECONDS)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        builds = [
-            Build(
-                name=name,
-                root=root,
-                serving_processes=serving_processes,
-                data=Path(folder) / str(number),
-                port=options.port + 200 * number,
-                receiver=options.port + 200 * number + 5,
-                areas=areas,
-            )
-            for number, (name, root, serving_processes) in enumerate(roots)
-        ]
-        for build, database_url in zip(builds, [*options.database_url, *[None] * len(builds)], strict=False):
-            build.database_url = database_url
+        builds = _builds(options, areas, Path(folder))
+        for build in builds:
             build.data.mkdir()
             build.prepare(message)
             stack.enter_context(build.serving())
@@ -318,6 +290,48 @@ def main() -> None:
         f"{message.name}, {len(message.data)} bytes, {_CONNECTIONS} connections, {len(areas)} receivers, "
         f"load {os.getloadavg()[0]:.1f}"
     )
+    _print(builds)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make bench-pushes", description=__doc__)
+    parser.add_argument("--base", type=Path, help="another checkout, with a .venv of its own")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--port", type=int, default=18700)
+    parser.add_argument("--database-url", action="append", default=[], help="one for each build; default: SQLite")
+    parser.add_argument(
+        "--processes", type=int, action="append", default=[], help="that serve here; named twice, both take turns"
+    )
+    parser.add_argument(
+        "--receivers", type=int, default=1, help="how many destinations the applications go to by turns"
+    )
+    return parser.parse_args()
+
+
+def _builds(options: argparse.Namespace, areas: tuple[str, ...], folder: Path) -> list[Build]:
+    """Return the builds that are measured, each in a place of its own: this one as often as asked, then the other."""
+    here = [
+        ("here" if number == 1 else f"here, {number} processes", _ROOT, number) for number in options.processes or [1]
+    ]
+    roots = [*here, *([("base", options.base.resolve(), 1)] if options.base else [])]
+    urls = [*options.database_url, *[None] * len(roots)]
+    return [
+        Build(
+            name=name,
+            root=root,
+            serving_processes=serving_processes,
+            data=folder / str(number),
+            port=options.port + 200 * number,
+            receiver=options.port + 200 * number + 5,
+            areas=areas,
+            database_url=urls[number],
+        )
+        for number, (name, root, serving_processes) in enumerate(roots)
+    ]
+
+
+def _print(builds: Sequence[Build]) -> None:
     for build in builds:
         rate, cpu = statistics.median(build.rates), statistics.median(build.cpu_ms)
         accepts = statistics.median(build.accepts)

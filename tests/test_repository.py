@@ -218,3 +218,29 @@ def test_the_drawn_floors_are_those_that_are_enforced():
     floors = [floor.replace(" | ", " · ") for floor in contracts[0]["layers"]]
     drawn = re.search(r"## Layout.*?```text\n(.*?)```", CONTRIBUTING, re.DOTALL)[1].splitlines()
     assert [re.split(r"\s{2,}", line.strip())[0] for line in drawn] == floors
+
+
+#: What fails by itself when something is not as it should be.
+JUDGES = frozenset({"assert", "raise", "raises", "fail", "warns", "validate"})
+
+
+def _judged_by(node: ast.AST) -> set[str]:
+    """Return what may fail in a piece of code because of what was found: its own words, and what it calls, by name."""
+    called = {ast.unparse(each.func).rpartition(".")[2] for each in ast.walk(node) if isinstance(each, ast.Call)}
+    words = {type(each).__name__.lower() for each in ast.walk(node) if isinstance(each, ast.Assert | ast.Raise)}
+    return called | words
+
+
+def test_no_test_asserts_nothing():
+    tests, helping = {}, {}
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                tests[f"{file.name}:{node.lineno} {node.name}"] = _judged_by(node)
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                helping.setdefault(node.name, set()).update(_judged_by(node))
+    known = set(JUDGES)
+    while more := {name for name, by in helping.items() if name not in known and by & known}:
+        known |= more
+    assert len(tests) > 2_000
+    assert [name for name, by in tests.items() if not by & known] == []

@@ -13,6 +13,7 @@ import json
 import mimetypes
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from hub.app import Context
     from hub.intake import Reception, Replay
     from hub.intake.status import Progress
+    from hub.validation.batch import Judged
     from hub.validation.report import Report
     from hub.validation.xerces import Comparison
 
@@ -99,9 +101,12 @@ def submit(
             for attachment in attachments:
                 _attach(reception, attachment)
             accepted = reception.accept(application, now=hub.clock()).result()
-    claims = accepted.claims
     if receipt_file is not None:
         receipt_file.write_text(accepted.receipt + "\n", encoding="ascii")
+    _say_accepted(accepted.claims)
+
+
+def _say_accepted(claims: Mapping[str, Any]) -> None:
     click.echo(f"submissionId  {claims['sub'].removeprefix('submission:')}")
     click.echo(f"caseId        {claims['txn'].removeprefix('case:')}")
     click.echo(f"an / to       {claims['destination']['name']} ({claims['destination']['destinationId']})")
@@ -221,7 +226,7 @@ def _validate_many(
     """Judge many files, and have Xerces judge them too where ``jars`` says where it lies."""
     from hub.admission import usable_cores
     from hub.validation import summary
-    from hub.validation.batch import FileVerdict, Judged, Question, documents_in, judged
+    from hub.validation.batch import Question, documents_in, judged
 
     files = documents_in(paths)
     if not files:
@@ -244,13 +249,20 @@ def _validate_many(
     if output is not None or form != "text":
         total = summary.summed_up(found)
         click.echo(f"{total.de} / {total.en}", err=True)
+    if code := _exit_code(found):
+        raise SystemExit(code)
+
+
+def _exit_code(found: Sequence[Judged]) -> int:
+    from hub.validation.batch import FileVerdict
+
     if any(each.differs for each in found):
-        raise SystemExit(_DIFFERS)
+        return _DIFFERS
     reached = {each.verdict for each in found}
     if reached & {FileVerdict.INVALID, FileVerdict.REFUSED}:
-        raise SystemExit(1)
-    if FileVerdict.NOT_JUDGED in reached | {each.second.verdict for each in found if each.second is not None}:
-        raise SystemExit(_LATER)
+        return 1
+    second = {each.second.verdict for each in found if each.second is not None}
+    return _LATER if FileVerdict.NOT_JUDGED in reached | second else 0
 
 
 def _comparison(roots: tuple[Path, ...], jars: tuple[Path, ...]) -> Comparison:

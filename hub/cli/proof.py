@@ -73,20 +73,7 @@ def verify_file(  # what may be checked at once
         published = HubKeys.load_or_create(settings_for(data).data / "pki", utc_now(), create=False).hub_jwks()
     claims = Receipt.verified(_receipt_in(file), published).claims
     if proof is not None:
-        from hub.proof.checkpoints import require_receipt, verify_proof
-
-        roots = [] if tsa_roots is None else _roots(tsa_roots)
-        document = _json(proof)
-        found = verify_proof(document, published, stamps_by=roots)
-        require_receipt(found, claims)
-        click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
-        if found.stamped is not None:
-            click.echo(f"Zeitstempel / time stamp  {found.stamped.at.isoformat()}, {found.stamped.policy}")
-        elif isinstance(document, dict) and "timestamp" in document:
-            click.echo("Zeitstempel ungeprüft: --tsa-roots fehlt / time stamp not verified: --tsa-roots is missing")
-        if found.ai_steps is not None:
-            none = "kein KI-Schritt aufgezeichnet / no AI step recorded"
-            click.echo(f"{found.ai_steps} KI-Schritte / AI steps" if found.ai_steps else none)
+        _prove(claims, _json(proof), published, tsa_roots)
     click.echo(f"Eingang / received  {claims.get('acceptedAt', '?')}  {_clock_in(claims)}")
     for path in contents:
         parts = proven_parts(claims, salt or _salt_in(file), path.read_bytes())
@@ -95,6 +82,22 @@ def verify_file(  # what may be checked at once
     for line in verdict(claims):
         click.secho(line, fg="yellow")
     click.echo(json.dumps(claims, ensure_ascii=False, indent=2))
+
+
+def _prove(claims: Mapping[str, Any], proof: Any, published: Any, tsa_roots: Path | None) -> None:
+    """Verify that a receipt stands in the signed log by the proof of its case, and print what that says."""
+    from hub.proof.checkpoints import require_receipt, verify_proof
+
+    found = verify_proof(proof, published, stamps_by=[] if tsa_roots is None else _roots(tsa_roots))
+    require_receipt(found, claims)
+    click.echo(f"Prüfpunkt / checkpoint {found.number}, {found.at.isoformat()}")
+    if found.stamped is not None:
+        click.echo(f"Zeitstempel / time stamp  {found.stamped.at.isoformat()}, {found.stamped.policy}")
+    elif isinstance(proof, dict) and "timestamp" in proof:
+        click.echo("Zeitstempel ungeprüft: --tsa-roots fehlt / time stamp not verified: --tsa-roots is missing")
+    if found.ai_steps is not None:
+        none = "kein KI-Schritt aufgezeichnet / no AI step recorded"
+        click.echo(f"{found.ai_steps} KI-Schritte / AI steps" if found.ai_steps else none)
 
 
 @click.group()

@@ -232,12 +232,16 @@ def import_(
     with _audited(data) as audit, handed_in():
         manifest = import_standard(source, target, standard=standard, version=version, **edition, **more)
         audit(manifest)
+    _say_imported(manifest, as_json=as_json)
+
+
+def _say_imported(manifest: Manifest, *, as_json: bool) -> None:
     if as_json:
         click.echo(_as_json(manifest))
         return
     roots = sum(len(item.roots) for item in manifest.schemas)
     click.echo(
-        f"{standard} {version}: {len(manifest.schemas)} Schemata / schemas, {roots} Nachrichten / messages, "
+        f"{manifest.standard} {manifest.version}: {len(manifest.schemas)} Schemata / schemas, {roots} Nachrichten / messages, "
         f"{len(manifest.files)} Dateien / files"
     )
     lists = manifest.code_lists or (manifest.schemas if manifest.kind is Kind.CODE_LISTS else ())

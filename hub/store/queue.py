@@ -205,6 +205,29 @@ _ASIDE = timedelta(minutes=1)
 _LAPSED_NOTE = "the lease ran out before a result was recorded"
 
 
+def _turn(limit: int, per_destination: int, widths: Mapping[UUID, int], *, suspects: bool) -> Mapping[str, Any]:
+    """Return the values of a claim of what takes its time, within all bounds."""
+    return {
+        "turn": 0,
+        "limit": clamp(limit),
+        "per_destination": clamp(per_destination),
+        "widest": clamp(max([per_destination, *widths.values()])),
+        "widths": to_json({str(each): clamp(width) for each, width in widths.items()}),
+        "suspects": int(suspects),
+    }
+
+
+#: The values of a claim of what is over at once.
+_AT_ONCE: Mapping[str, Any] = {
+    "turn": 1,
+    "limit": _TOGETHER,
+    "per_destination": _TOGETHER,
+    "widest": _TOGETHER,
+    "widths": "{}",
+    "suspects": 0,
+}
+
+
 class Queue:
     """Claims and records deliveries."""
 
@@ -238,23 +261,13 @@ class Queue:
         """
         start = micros(now)
         always = {"now": start, "until": micros(now + lease), "node": node, "instant": instant}
-        every = {"limit": _TOGETHER, "per_destination": _TOGETHER, "widest": _TOGETHER, "widths": "{}", "suspects": 0}
-        turns: list[dict[str, Any]] = [{"turn": 1} | every] if instant else []
+        turns = [_AT_ONCE] if instant else []
         if limit > 0 or not instant:
-            turns.append(
-                {
-                    "turn": 0,
-                    "limit": clamp(limit),
-                    "per_destination": clamp(per_destination),
-                    "widest": clamp(max([per_destination, *widths.values()])),
-                    "widths": to_json({str(each): clamp(width) for each, width in widths.items()}),
-                    "suspects": int(suspects),
-                }
-            )
+            turns.append(_turn(limit, per_destination, widths, suspects=suspects))
 
         def write(connection: Connection) -> Callable[[], _Found]:
             shared = in_postgresql(connection)
-            rows = [row for turn in turns for row in CLAIM(connection, always | turn)]
+            rows = [row for turn in turns for row in CLAIM(connection, {**always, **turn})]
             lapsed = [row for row in rows if row.lapsed_by is not None]
             INSERT_ATTEMPT(connection, *(_lapsed_row(row, start) for row in lapsed))
             if not rows:
