@@ -141,10 +141,12 @@ class Doctor:
                 Text("Platz und Rechte prüfen", "check room and modes"),
             )
             return
-        free = room.f_bavail * room.f_frsize
+        yield self._judged_room(room.f_bavail * room.f_frsize, least)
+
+    def _judged_room(self, free: int, least: int) -> Diagnosis:
         said = Text(f"{free >> 20} MiB frei, schreibt dauerhaft", f"{free >> 20} MiB free, writes durably")
         if free < least:
-            yield faulty(
+            return faulty(
                 "disk",
                 Text(
                     f"nur {free >> 20} MiB frei: Die Annahme antwortet 503",
@@ -152,10 +154,9 @@ class Doctor:
                 ),
                 Text("Platz schaffen oder disk_watermark_bytes senken", "make room, or lower disk_watermark_bytes"),
             )
-        elif free < 2 * least:
-            yield doubtful("disk", said, Text("bald Platz schaffen", "make room soon"))
-        else:
-            yield well("disk", said.de, said.en)
+        if free < 2 * least:
+            return doubtful("disk", said, Text("bald Platz schaffen", "make room soon"))
+        return well("disk", said.de, said.en)
 
     def _database(self) -> Iterator[Diagnosis]:
         url = self._settings.database
@@ -258,6 +259,11 @@ class Doctor:
             )
             return
         yield from self._certified("own address", answer.certificate)
+        yield from self._recognised(answer)
+
+    def _recognised(self, answer: Posted) -> Iterator[Diagnosis]:
+        """Judge whether it is this hub that answered, and what stands between."""
+        address = self._settings.canonical_url
         seen = answer.headers.get(SELF_CHECK.lower(), "")
         if not answer.taken or not seen:
             yield faulty(
@@ -270,8 +276,11 @@ class Doctor:
             )
             return
         yield from self.forwarded(orjson.loads(seen))
+        yield from self._hidden_metrics()
+
+    def _hidden_metrics(self) -> Iterator[Diagnosis]:
         if (
-            urlsplit(address).scheme == "https"
+            urlsplit(self._settings.canonical_url).scheme == "https"
             and self._settings.metrics == "loopback"
             and self._asked("/metrics").taken
         ):
@@ -578,6 +587,11 @@ def _libraries() -> Iterator[Diagnosis]:
             )
             continue
         found.append(f"{name} {getattr(module, 'sqlite_version', None) or getattr(module, '__version__', '')}".strip())
+    yield from _lacking()
+    yield well("libraries", ", ".join(found), ", ".join(found))
+
+
+def _lacking() -> Iterator[Diagnosis]:
     import sqlite3
 
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
@@ -593,4 +607,3 @@ def _libraries() -> Iterator[Diagnosis]:
             Text(f"für PDF fehlen {names}", f"PDF needs {names}"),
             Text("diese Pakete des Systems installieren", "install these packages of the system"),
         )
-    yield well("libraries", ", ".join(found), ", ".join(found))

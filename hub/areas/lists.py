@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,16 +51,13 @@ def import_postal_codes(gazetteer: Gazetteer, source: Path, target: Path) -> Imp
                 "A postal code has five digits. Check for a lost leading zero.",
             )
             raise bad_row(source, row, why)
-        _require_key(source, row, key)
-        if key[:2] not in gazetteer.lands:
+        owner = _owner(gazetteer, source, row, key)
+        if owner is None:
             foreign += 1
             elsewhere.setdefault(code, set()).add(key[:2])
-            continue
-        owners.setdefault(code, set()).add(_named(gazetteer, source, row, key).area.ars)
-    if not owners:
-        raise bad_row(
-            source, 1, Text("Die Liste nennt keine bekannte Gemeinde.", "The list names no known municipality.")
-        )
+        else:
+            owners.setdefault(code, set()).add(owner)
+    _require_some(source, owners)
     kept = owners | {code: lands for code, lands in elsewhere.items() if code not in owners}
     _write(target, "plz;ars", ((code, ars) for code in sorted(kept) for ars in sorted(kept[code])))
     return Imported(
@@ -103,15 +100,12 @@ def import_parts(gazetteer: Gazetteer, source: Path, target: Path) -> ImportedPa
                 f"A name has 2 to {_LONGEST_NAME} characters, without semicolons and control characters.",
             )
             raise bad_row(source, row, why)
-        _require_key(source, row, key)
-        if key[:2] not in gazetteer.lands:
+        owner = _owner(gazetteer, source, row, key)
+        if owner is None:
             foreign += 1
-            continue
-        owners.setdefault(name, set()).add(_named(gazetteer, source, row, key).area.ars)
-    if not owners:
-        raise bad_row(
-            source, 1, Text("Die Liste nennt keine bekannte Gemeinde.", "The list names no known municipality.")
-        )
+        else:
+            owners.setdefault(name, set()).add(owner)
+    _require_some(source, owners)
     _write(target, "name;ars", ((name, ars) for name in sorted(owners) for ars in sorted(owners[name])))
     return ImportedParts(
         parts=len(owners),
@@ -119,6 +113,19 @@ def import_parts(gazetteer: Gazetteer, source: Path, target: Path) -> ImportedPa
         shared=sum(len(each) > 1 for each in owners.values()),
         foreign=foreign,
     )
+
+
+def _owner(gazetteer: Gazetteer, source: Path, row: int, key: str) -> str | None:
+    """Return the ARS of the municipality that a row names by a key; None where it is of a land that is not held."""
+    _require_key(source, row, key)
+    return _named(gazetteer, source, row, key).area.ars if key[:2] in gazetteer.lands else None
+
+
+def _require_some(source: Path, owners: Mapping[str, set[str]]) -> None:
+    if not owners:
+        raise bad_row(
+            source, 1, Text("Die Liste nennt keine bekannte Gemeinde.", "The list names no known municipality.")
+        )
 
 
 def _named(gazetteer: Gazetteer, source: Path, row: int, key: str) -> Place:

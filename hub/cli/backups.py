@@ -6,7 +6,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -99,12 +99,14 @@ def _check(url: str) -> int:
         store.close()
     if is_newer(current):
         click.echo(f"Stand {current}, neuer als dieses Programm / newer than this program ({head_revision()}).")
-        click.echo(
-            "Es kann damit arbeiten / it can work on them."
-            if works
-            else "Es kann damit nicht arbeiten / it cannot work on them."
-        )
+        may = "Es kann damit arbeiten / it can work on them."
+        may_not = "Es kann damit nicht arbeiten / it cannot work on them."
+        click.echo(may if works else may_not)
         return 1
+    return _say_missing(current)
+
+
+def _say_missing(current: str | None) -> int:
     missing = pending(current)
     if not missing:
         click.echo(f"Stand {current}, nichts zu tun / {current}, nothing to do.")
@@ -227,26 +229,35 @@ def restore(source: Path, identity: Path | None, data: Path) -> None:
     manifest = read_backup(source, identities)
     with staged(data) as folder:
         put_back(source, folder, manifest, identities)
-        settings = settings_for(folder)
-        database = sqlite_file(settings.database)
-        if (database is not None) != manifest["database"]:
-            raise ConfigurationError(
-                Text(
-                    "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
-                    "Backup and database_url name different databases (SQLite, PostgreSQL).",
-                )
+        flagged = _database_put_back(folder, manifest)
+    _say_restored(manifest, flagged)
+
+
+def _database_put_back(folder: Path, manifest: Mapping[str, Any]) -> int:
+    """Put the database where the settings in ``folder`` say, and check it; return how many deliveries were flagged."""
+    settings = settings_for(folder)
+    database = sqlite_file(settings.database)
+    if (database is not None) != manifest["database"]:
+        raise ConfigurationError(
+            Text(
+                "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
+                "Backup and database_url name different databases (SQLite, PostgreSQL).",
             )
+        )
+    if database is not None:
+        settle_database(folder, database)
+    elif manifest.get("dump"):
+        dump.load(settings.database, folder / DUMP)
+        (folder / DUMP).unlink()
+    try:
+        return _checked(settings.database)
+    except BaseException:
         if database is not None:
-            settle_database(folder, database)
-        elif manifest.get("dump"):
-            dump.load(settings.database, folder / DUMP)
-            (folder / DUMP).unlink()
-        try:
-            flagged = _checked(settings.database)
-        except BaseException:
-            if database is not None:
-                database.unlink(missing_ok=True)
-            raise
+            database.unlink(missing_ok=True)
+        raise
+
+
+def _say_restored(manifest: Mapping[str, Any], flagged: int) -> None:
     click.echo(f"{len(manifest['files'])} Dateien / files, Stand / as of {manifest['createdAt']}")
     click.echo(f"{flagged} offene Zustellungen als mögliche Wiederholung markiert / open deliveries flagged")
     for name, origin in manifest.get("outside", {}).items():

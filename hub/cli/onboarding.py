@@ -53,10 +53,7 @@ def onboard(table: Path, title: str, only_check: bool, as_json: bool, login: Log
                 done = desk.hand_in(sheet, files_of(table.parent), person, title=title, now=hub.clock())
                 changes, run = done.changes, done.run
         except Invalid as error:
-            if as_json:
-                click.echo(json.dumps({"faults": error.members.get("faults", [])}, ensure_ascii=False, indent=1))
-            for fault in error.members.get("faults", []) if not as_json else ():
-                click.echo(_fault(fault), err=True)
+            _say_faults(error.members.get("faults", []), as_json=as_json)
             raise
     if as_json:
         said = {"run": None if run is None else run.run_id, "rows": [_change_json(each) for each in changes]}
@@ -68,6 +65,14 @@ def onboard(table: Path, title: str, only_check: bool, as_json: bool, login: Log
             f"Aufnahme / onboarding {run.run_id}: wartet auf eine zweite Person / waits for a second person: "
             f"hub onboarding release {run.run_id} --as NAME"
         )
+
+
+def _say_faults(faults: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"faults": faults}, ensure_ascii=False, indent=1))
+        return
+    for fault in faults:
+        click.echo(_fault(fault), err=True)
 
 
 @click.group()

@@ -16,7 +16,7 @@ from hub.model import utc_now
 
 # A receipt is checked without the hub, and without what the hub alone needs.
 if TYPE_CHECKING:
-    from hub.proof.checkpoints import Discrepancy
+    from hub.proof.checkpoints import CheckpointReport, Discrepancy
 
 _PAGE = 500
 
@@ -142,13 +142,17 @@ def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, d
     for error in unreadable:
         click.secho(f"{error.detail.de} / {error.detail.en}", fg="red", err=True)
     if covered is not None:
-        click.echo(f"{covered.checkpoints} Prüfpunkte / checkpoints, {covered.leaves} Blätter / leaves")
-        click.echo(f"{covered.audit.checked} Einträge im Prüfprotokoll / records in the audit log")
-        for wrong in covered.findings:
-            click.secho(f"{_where(wrong)}: {wrong.text.de} / {wrong.text.en}", fg="red", err=True)
+        _say_covered(covered)
     if report.findings or unreadable or (covered is not None and covered.findings):
         raise SystemExit(1)
     click.secho("unversehrt / intact", fg="green")
+
+
+def _say_covered(covered: CheckpointReport) -> None:
+    click.echo(f"{covered.checkpoints} Prüfpunkte / checkpoints, {covered.leaves} Blätter / leaves")
+    click.echo(f"{covered.audit.checked} Einträge im Prüfprotokoll / records in the audit log")
+    for wrong in covered.findings:
+        click.secho(f"{_where(wrong)}: {wrong.text.de} / {wrong.text.en}", fg="red", err=True)
 
 
 @log.command()

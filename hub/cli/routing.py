@@ -388,6 +388,12 @@ def _facts(gazetteer: Gazetteer, place: Place) -> list[tuple[str, str]]:
         facts.append(("Postleitzahlen / postal codes", " ".join(place.postal_codes)))
     if place.parts:
         facts.append(("Ortsteile / parts", ", ".join(place.parts)))
+    return [*facts, *_past(gazetteer, place)]
+
+
+def _past(gazetteer: Gazetteer, place: Place) -> list[tuple[str, str]]:
+    """Return since when and until when there is an area, what it came from, and what it became."""
+    area, facts = place.area, []
     if place.valid_from is not None:
         facts.append(("Besteht seit / since", place.valid_from.isoformat()))
     if place.valid_until is not None:

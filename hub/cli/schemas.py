@@ -57,7 +57,19 @@ def show(uri: str, data: Path) -> None:
     """Show the schema URI: validity, provenance, pinned hash, messages."""
     entry = _catalog(data).entry(uri)
     item, manifest = entry.item, entry.manifest
-    facts = {
+    for name, fact in _facts(entry).items():
+        click.echo(f"{name:<24}{fact}")
+    for place in item.attachments:
+        click.echo(f"{'Anlagen / attachments':<24}{place.at}{' (nötig / required)' if place.required else ''}")
+    for remark in manifest.remarks:
+        click.echo(f"{'Nicht übernommen / not':<24}{remark.at}: {remark.text.de} / {remark.text.en}")
+    for root in item.roots[:_ROOTS]:
+        click.echo(f"  {root}")
+
+
+def _facts(entry: SchemaEntry) -> dict[str, str]:
+    item, manifest = entry.item, entry.manifest
+    return {
         "URI": item.uri,
         "Standard": f"{manifest.standard} {manifest.version} ({manifest.kind.value})",
         "Titel / title": item.title or "–",
@@ -74,14 +86,6 @@ def show(uri: str, data: Path) -> None:
         "Codelisten / code lists": str(len(manifest.code_lists)),
         "Fehlend / missing": ", ".join(manifest.left_out) or "–",
     }
-    for name, fact in facts.items():
-        click.echo(f"{name:<24}{fact}")
-    for place in item.attachments:
-        click.echo(f"{'Anlagen / attachments':<24}{place.at}{' (nötig / required)' if place.required else ''}")
-    for remark in manifest.remarks:
-        click.echo(f"{'Nicht übernommen / not':<24}{remark.at}: {remark.text.de} / {remark.text.en}")
-    for root in item.roots[:_ROOTS]:
-        click.echo(f"  {root}")
 
 
 @schemas.command()

@@ -75,19 +75,24 @@ def roles() -> tuple[PlannedDestination, ...]:
     return load_destinations(shipped("routing_rules") / "hessen" / "destinations.yaml")
 
 
+def _kept(hub: Context, folder: Path, target: Path) -> Cast:
+    """Return what an earlier start made, with what an earlier version did not make yet."""
+    document = json.loads(target.read_text(encoding="utf-8"))
+    if "reserved_for_tests" not in document:
+        document["reserved_for_tests"] = _reserved(hub, folder)
+        write_private(target, document)
+    if "portal" not in document:
+        document["portal"] = _portal(hub, folder)
+        write_private(target, document)
+    return Cast(folder=folder, document=document)
+
+
 def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
     """Create clients, keys and destinations where they are missing; write ``demo.json`` (mode 0600)."""
     folder = hub.settings.data / "demo"
     target = hub.settings.data / "demo.json"
     if target.is_file():
-        document = json.loads(target.read_text(encoding="utf-8"))
-        if "reserved_for_tests" not in document:  # Made by an earlier version.
-            document["reserved_for_tests"] = _reserved(hub, folder)
-            write_private(target, document)
-        if "portal" not in document:
-            document["portal"] = _portal(hub, folder)
-            write_private(target, document)
-        return Cast(folder=folder, document=document)
+        return _kept(hub, folder, target)
     # In the append-only log, so that production refuses this database also without the files.
     hub.store.audit.append(AuditEntry(at=hub.clock(), actor="demo", action="demo.prepare", target="hub"))
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -234,40 +234,40 @@ _SAME = {
 }
 
 
+_TYPES: Mapping[FieldKind, Text] = {
+    FieldKind.DATE: EasyText(
+        "Bitte geben Sie ein Datum an, zum Beispiel 31.12.2026.",
+        "Please give a date, for example 2026-12-31.",
+        easy="Schreiben Sie ein Datum. Zum Beispiel: 31.12.2026.",
+    ),
+    FieldKind.DATE_TIME: EasyText(
+        "Bitte geben Sie Tag und Uhrzeit an, zum Beispiel 31.12.2026 14:30.",
+        "Please give day and time, for example 2026-12-31 14:30.",
+        easy="Schreiben Sie Tag und Uhrzeit. Zum Beispiel: 31.12.2026 14:30.",
+    ),
+    FieldKind.INTEGER: EasyText(
+        "Bitte geben Sie eine ganze Zahl an.", "Please give a whole number.", easy="Schreiben Sie hier eine Zahl."
+    ),
+    FieldKind.NUMBER: EasyText(
+        "Bitte geben Sie eine Zahl an, zum Beispiel 12,5.",
+        "Please give a number, for example 12.5.",
+        easy="Schreiben Sie hier eine Zahl. Zum Beispiel: 12,5.",
+    ),
+}
+_MAIL_ADDRESS = EasyText(
+    "Bitte geben Sie eine E-Mail-Adresse an, zum Beispiel name@example.org.",
+    "Please give an e-mail address, for example name@example.org.",
+    easy="Schreiben Sie Ihre Mail-Adresse. Zum Beispiel: name@example.org.",
+)
+_OTHER_FORM = EasyText(
+    "Die Angabe hat nicht die erwartete Form.",
+    "What is given does not have the expected form.",
+    easy="Das passt hier nicht.",
+)
+
+
 def _of_type(field: Field, _: str) -> Text:
-    if field.kind is FieldKind.DATE:
-        return EasyText(
-            "Bitte geben Sie ein Datum an, zum Beispiel 31.12.2026.",
-            "Please give a date, for example 2026-12-31.",
-            easy="Schreiben Sie ein Datum. Zum Beispiel: 31.12.2026.",
-        )
-    if field.kind is FieldKind.DATE_TIME:
-        return EasyText(
-            "Bitte geben Sie Tag und Uhrzeit an, zum Beispiel 31.12.2026 14:30.",
-            "Please give day and time, for example 2026-12-31 14:30.",
-            easy="Schreiben Sie Tag und Uhrzeit. Zum Beispiel: 31.12.2026 14:30.",
-        )
-    if field.kind is FieldKind.INTEGER:
-        return EasyText(
-            "Bitte geben Sie eine ganze Zahl an.", "Please give a whole number.", easy="Schreiben Sie hier eine Zahl."
-        )
-    if field.kind is FieldKind.NUMBER:
-        return EasyText(
-            "Bitte geben Sie eine Zahl an, zum Beispiel 12,5.",
-            "Please give a number, for example 12.5.",
-            easy="Schreiben Sie hier eine Zahl. Zum Beispiel: 12,5.",
-        )
-    if field.limits.get("format") == "email":
-        return EasyText(
-            "Bitte geben Sie eine E-Mail-Adresse an, zum Beispiel name@example.org.",
-            "Please give an e-mail address, for example name@example.org.",
-            easy="Schreiben Sie Ihre Mail-Adresse. Zum Beispiel: name@example.org.",
-        )
-    return EasyText(
-        "Die Angabe hat nicht die erwartete Form.",
-        "What is given does not have the expected form.",
-        easy="Das passt hier nicht.",
-    )
+    return _TYPES.get(field.kind) or (_MAIL_ADDRESS if field.limits.get("format") == "email" else _OTHER_FORM)
 
 
 def _limit(german: str, english: str, easy: str) -> Callable[[Field, str], Text]:

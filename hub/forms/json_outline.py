@@ -191,21 +191,7 @@ class _Walker:
                 continue
             if not any(member.name == name for member in members):
                 titles = [_label(applying, number) for number, applying in enumerate(variants)]
-                choices = tuple(
-                    Choice(value=value, label=titles[n] if len(each[name]) == 1 else from_name(str(value)))
-                    for n, each in enumerate(values)
-                    for value in each[name]
-                )
-                members.append(
-                    Field(
-                        name=name,
-                        kind=FieldKind.CHOICE,
-                        title=from_name(name),
-                        required=not within,
-                        choices=choices,
-                        within=within,
-                    )
-                )
+                members.append(_deciding(name, [each[name] for each in values], titles, within))
             by_value = {repr(value): number for number, each in enumerate(values) for value in each[name]}
             return lambda answers, name=name, by_value=by_value: by_value.get(repr(answers.get(name)))  # type: ignore[misc]
         return None
@@ -335,6 +321,25 @@ def plain(answers: Any) -> Any:
     if isinstance(answers, list):
         return [plain(each) for each in answers]
     return answers
+
+
+def _deciding(
+    name: str, values: Sequence[Sequence[Any]], titles: Sequence[Text], within: tuple[tuple[str, int], ...]
+) -> Field:
+    """Return the choice of a variant by the values of one member; one that stands for a variant alone has its title."""
+    choices = tuple(
+        Choice(value=value, label=title if len(own) == 1 else from_name(str(value)))
+        for own, title in zip(values, titles, strict=True)
+        for value in own
+    )
+    return Field(
+        name=name,
+        kind=FieldKind.CHOICE,
+        title=from_name(name),
+        required=not within,
+        choices=choices,
+        within=within,
+    )
 
 
 def _anchors(node: Any, pointer: str, depth: int = 0) -> Iterator[tuple[str, _Part]]:
