@@ -8,7 +8,9 @@ import secrets
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, text
 from stage import serving, staged
+from test_uploads import Uploading
 
 from hub.errors import Malformed
 from hub.intake import uploads as intake_uploads
@@ -91,6 +93,21 @@ def test_a_foreign_clients_upload_does_not_exist(attacker):
         stage.hub.uploads.begin("another", length=None, description=Description(), concat=concat)
     assert refused.value.slug == "upload-not-found"
     assert attacker.ask("HEAD", url).headers["Upload-Offset"] == "10"
+
+
+def test_an_upload_of_somebody_else_becomes_nobodys_attachment(attacker):
+    """Who has learned an address of another client's, and names it in an application, is told that there is none."""
+    tus, stage = Uploading(attacker.served), attacker.served.stage
+    url = attacker.whole(b"0123456789")
+    before = stage.hub.store.submissions.cases(limit=1).total
+    with create_engine(stage.hub.settings.database).begin() as connection:
+        owner = connection.execute(text("SELECT client_id FROM uploads")).scalar_one()
+        connection.execute(text("UPDATE uploads SET client_id = 'another'"))
+    assert slug(tus.apply(url))[1] == "upload-not-found"
+    assert stage.hub.store.submissions.cases(limit=1).total == before
+    with create_engine(stage.hub.settings.database).begin() as connection:
+        connection.execute(text("UPDATE uploads SET client_id = :owner"), {"owner": owner})
+    assert tus.apply(url).status_code == 202  # Its owner still has it.
 
 
 def test_without_a_token_no_byte_is_read(attacker):
