@@ -3,18 +3,21 @@
 Three figures, by turns: a thousand files of 15 KB by one command against the other build's command file by file; ten
 thousand against two processes that do nothing but parse and validate with libxml2; and what a document of 100 MB takes of
 memory, over a command that waits for its document. The other build is given by its path, and judges a sample of the files.
+Times are those of a clock, which neighbours on the machine lengthen, and of the processor.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from benchmarks.commands import LAUNCH
 from benchmarks.payload import CATALOG, Message, message
@@ -24,7 +27,7 @@ _KIB = 1024
 _LARGE = 100 * _KIB * _KIB
 #: What two processes do at the least for a verdict: read, parse, validate.
 _BARE = """
-import sys
+import sys, time
 from pathlib import Path
 from lxml import etree
 from benchmarks.payload import message
@@ -32,8 +35,21 @@ schema = message().compiled(Path(sys.argv[1]))
 files = sys.argv[2:]
 print("ready", flush=True)
 sys.stdin.readline()
+began = time.process_time()
 assert all(schema.validate(etree.fromstring(Path(file).read_bytes())) for file in files)
+print(time.process_time() - began)
 """
+
+
+class Spent(NamedTuple):
+    """Seconds by the clock, and of the processor by all processes together."""
+
+    clock: float
+    cpu: float
+
+    def over(self, other: Spent) -> Spent:
+        """Return what this one took more than another."""
+        return Spent(self.clock - other.clock, self.cpu - other.cpu)
 
 
 def _files(folder: Path, content: bytes, number: int) -> Path:
@@ -43,14 +59,20 @@ def _files(folder: Path, content: bytes, number: int) -> Path:
     return folder
 
 
-def _took(arguments: list[str | Path]) -> float:
-    began = time.perf_counter()
+def _took(arguments: list[str | Path]) -> Spent:
+    began, cpu = time.perf_counter(), _cpu_of_ended()
     subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - began
+    return Spent(time.perf_counter() - began, _cpu_of_ended() - cpu)
 
 
-def _bare(files: Path, schemas: Path) -> float:
-    """Return the seconds that two processes take for a folder, from when both have their schema."""
+def _cpu_of_ended() -> float:
+    """Return what processes that have ended, and those that they waited for, took of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _bare(files: Path, schemas: Path) -> Spent:
+    """Return what two processes take for a folder, from when both have their schema."""
     named = sorted(map(str, files.iterdir()))
     command = [sys.executable, "-W", "ignore", "-c", _BARE, schemas]
     pair = [
@@ -61,12 +83,11 @@ def _bare(files: Path, schemas: Path) -> float:
         assert each.stdout is not None  # It is a pipe.
         each.stdout.readline()
     began = time.perf_counter()
-    for each in pair:
-        each.communicate("go\n")
+    said = [each.communicate("go\n")[0] for each in pair]
     took = time.perf_counter() - began
     if any(each.returncode for each in pair):
         raise RuntimeError("the bare library found a file invalid")
-    return took
+    return Spent(took, sum(map(float, said)))
 
 
 def _highest(arguments: list[str | Path], given: Path | None = None) -> float:
@@ -106,6 +127,10 @@ def _large(file: Path, content: bytes) -> Path:
     return file
 
 
+def _middle(values: list[Spent]) -> Spent:
+    return Spent(median(each.clock for each in values), median(each.cpu for each in values))
+
+
 def _measure(ours: Path, base: Path | None, sent: Message, folder: Path, *, rounds: int, sample: int) -> None:
     data = folder / "data"
     sent.install(data / "schemas", "urn:example:service")
@@ -113,27 +138,35 @@ def _measure(ours: Path, base: Path | None, sent: Message, folder: Path, *, roun
     theirs = [] if base is None else _imported(base, sent, folder / "theirs")
     thousand, more = _files(folder / "1000", sent.data, 1_000), _files(folder / "10000", sent.data, 10_000)
     one = thousand / "00000.xml"
-    turns: dict[str, list[float]] = {"1000": [], "each": [], "10000": [], "first": [], "bare": []}
+    turns: dict[str, list[Spent]] = {"1000": [], "each": [], "10000": [], "first": [], "bare": []}
     for _ in range(rounds):
         turns["1000"].append(_took([ours, "validate", thousand, *where]))
         if base is not None:
             each = [_took([base, "validate", file, *theirs]) for file in sorted(thousand.iterdir())[:sample]]
-            turns["each"].append(median(each))
+            turns["each"].append(_middle(each))
         turns["first"].append(_took([ours, "validate", one, "--format", "junit", *where]))
         turns["10000"].append(_took([ours, "validate", more, *where]))
         turns["bare"].append(_bare(more, data / "schemas"))
-    found = {name: median(values) for name, values in turns.items() if values}
-    print(f"1,000 files, one command   {found['1000']:8.2f} s")
+    found = {name: _middle(values) for name, values in turns.items() if values}
+    print(f"1,000 files, one command   {found['1000'].clock:8.2f} s, CPU {found['1000'].cpu:.2f} s")
     if base is not None:
-        times = found["each"] * 1_000 / found["1000"]
+        times = found["each"].clock * 1_000 / found["1000"].clock
+        cpu = found["each"].cpu * 1_000
         print(
-            f"the same, file by file     {found['each'] * 1_000:8.0f} s  {times:.0f} times (aim: 20; a sample of {sample})"
+            f"the same, file by file     {found['each'].clock * 1_000:8.0f} s  {times:.0f} times (aim: 20; sample of {sample})"
+            f", CPU {cpu:.0f} s, {cpu / found['1000'].cpu:.0f} times"
         )
+    ours_after = [whole.over(first) for whole, first in zip(turns["10000"], turns["first"], strict=True)]
     ratios = [
-        bare / (whole - first) for bare, whole, first in zip(turns["bare"], turns["10000"], turns["first"], strict=True)
+        Spent(bare.clock / ours.clock, bare.cpu / ours.cpu)
+        for bare, ours in zip(turns["bare"], ours_after, strict=True)
     ]
-    print(f"10,000 files, after the first {10_000 / (found['10000'] - found['first']):5.0f} /s")
-    print(f"bare libxml2, two processes   {10_000 / found['bare']:5.0f} /s  {median(ratios):.2f} (aim: 0.5)")
+    after, bare, ratio = _middle(ours_after), found["bare"], _middle(ratios)
+    print(f"10,000 files, after the first {10_000 / after.clock:5.0f} /s, CPU {after.cpu / 10:.3f} ms each")
+    print(
+        f"bare libxml2, two processes   {10_000 / bare.clock:5.0f} /s, CPU {bare.cpu / 10:.3f} ms each  "
+        f"{ratio.clock:.2f} by the clock (aim: 0.5), {ratio.cpu:.2f} by CPU"
+    )
     large, kept = _large(folder / "large.xml", sent.data), _highest([ours, "validate", one, *where])
     print(
         f"a document of 100 MB       {_highest([ours, 'validate', large, *where]):8.0f} MiB, one of 15 KB {kept:.0f} MiB"

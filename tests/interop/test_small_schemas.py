@@ -140,6 +140,8 @@ MODELS = {
     "all": '<xs:all><xs:element name="x"/><xs:element name="y" minOccurs="0"/></xs:all>',
     "a choice again": '<xs:choice minOccurs="0" maxOccurs="3"><xs:element name="x"/>'
     '<xs:element name="y" minOccurs="2" maxOccurs="2"/></xs:choice>',
+    "what others may stand for": '<xs:choice><xs:element name="x"/><xs:element ref="h" minOccurs="2" maxOccurs="unbounded"/>'
+    '<xs:element name="z" minOccurs="0"/></xs:choice>',
     "groups": '<xs:sequence><xs:sequence minOccurs="0"><xs:element name="x" maxOccurs="2"/><xs:element name="y" minOccurs="0"/>'
     '</xs:sequence><xs:element name="z" minOccurs="0" maxOccurs="unbounded"/></xs:sequence>',
 }
@@ -201,6 +203,12 @@ def small_ones() -> Iterator[Small]:
         unique = '</xs:complexType><xs:unique name="u"><xs:selector xpath="e"/><xs:field xpath="."/></xs:unique>'
         inner = "".join(f"<e>{word}</e>" for word in words.split("|"))
         yield element(f"xs:{base}").replace("</xs:complexType>", unique), [root(inner)]
+    for item, fixed, words in (("int", 'fixed=""', "|1| "), ("int", 'fixed="1 2"', "|1|01 2"), ("ID", "", "x|x y|x x")):
+        listed = f'<xs:simpleType name="L"><xs:list itemType="xs:{item}"/></xs:simpleType>'
+        yield texts(listed + element("L").replace('type="L"', f'type="L" {fixed}'), words)
+    led = '<xs:sequence><xs:element name="e" type="xs:IDREFS" default="x"/></xs:sequence><xs:attribute name="i" type="xs:ID"/>'
+    led = f'<xs:element name="r"><xs:complexType>{led}</xs:complexType></xs:element>'
+    yield led, [root("<e/>", "i='x'"), root("<e/>", "i='y'"), root("<e>y</e>", "i='y'")]
     nil = '<xs:element name="e" type="xs:int" nillable="true" minOccurs="0" maxOccurs="2"/>'
     for kind, selector, field in (("key", ".", "e"), ("unique", ".", "@a"), ("key", ".", "@a"), ("key", ".//e", ".")):
         paths = f'<xs:selector xpath="{selector}"/><xs:field xpath="{field}"/>'
@@ -216,9 +224,11 @@ def small_ones() -> Iterator[Small]:
             ],
         )
     words = ["".join(word) for length in range(5) for word in product("xyz", repeat=length)]
+    leading = '<xs:element name="h"/><xs:element name="y" substitutionGroup="h"/>'
     for model in MODELS.values():
-        named = f'<xs:element name="r"><xs:complexType>{model}</xs:complexType></xs:element>'
-        yield named, [root("".join(f"<{name}/>" for name in word)) for word in words]
+        named = f'{leading}<xs:element name="r"><xs:complexType>{model}</xs:complexType></xs:element>'
+        tags = {"y": "b:y"} if "ref" in model else {}
+        yield named, [root("".join(f"<{tags.get(name, name)}/>" for name in word)) for word in words]
     for namespace, treats in product(NAMESPACES, ("strict", "lax", "skip")):
         wild = f'<xs:sequence><xs:any namespace="{namespace}" processContents="{treats}" minOccurs="0"/></xs:sequence>'
         named = f'<xs:element name="r"><xs:complexType>{wild}</xs:complexType></xs:element><xs:element name="g" type="xs:int"/>'

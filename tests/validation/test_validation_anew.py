@@ -305,6 +305,57 @@ def test_no_document_holds_a_field_of_a_key_that_may_be_nil():
         assert said_of(one(nil, paths.format(kind, selector, field)), both) == []
 
 
+@pytest.mark.parametrize("often", ['minOccurs="2" maxOccurs="3"', 'maxOccurs="unbounded"', 'maxOccurs="2"'])
+def test_an_element_for_which_others_may_stand_occurs_as_often_as_it_may_and_begins_no_choice_anew(often):
+    """libxml2 leads back from it to where the choice began, and so lets in what stands beside it, or too few of it."""
+    model = f'<xs:choice><xs:element name="a"/><xs:element ref="h" {often}/><xs:element name="c" minOccurs="0"/></xs:choice>'
+    leading = '<xs:element name="h"/><xs:element name="s" substitutionGroup="h"/>'
+    least, most = 2 if "min" in often else 1, {'maxOccurs="2"': 2, 'minOccurs="2" maxOccurs="3"': 3}.get(often, 9)
+    right = re.compile(f"a|c?|[hs]{{{least},{most}}}")
+    schema = content(model, leading)
+    for word in ("", "a", "c", "h", "s", "ha", "hc", "sh", "hs", "ssa", "ah", "hsh", "hhc", "shss"):
+        inner = "".join(f"<{name}/>" if name in "ac" else f"<b:{name}/>" for name in word)
+        assert (said_of(schema, inner) == []) is (right.fullmatch(word) is not None), word
+
+
+def test_a_list_that_is_fixed_is_compared_also_where_one_of_the_two_is_empty():
+    lists = '<xs:simpleType name="L"><xs:list itemType="xs:int"/></xs:simpleType>'
+    lists += '<xs:simpleType name="V"><xs:union memberTypes="xs:boolean L"/></xs:simpleType>'
+    lists += '<xs:attribute name="g" type="L" fixed="1 2"/>'
+    for kind, fixed, good, bad in (
+        ("L", "", " ", "1"),
+        ("L", "1 2", "01  2", ""),
+        ("V", "", "", "true"),
+        ("V", "1 2", "1 2", ""),
+    ):
+        schema = one(f'<xs:attribute name="a" type="{kind}" fixed="{fixed}"/>', more=lists)
+        assert [said_of(schema, "", f'a="{text}"') for text in (good, bad)] == [[], ["xml.fixed"]]
+    for use in ('<xs:attribute ref="g"/>', "<xs:anyAttribute/>"):
+        assert [said_of(one(use, more=lists), "", f'b:g="{text}"') for text in ("1 2", "")] == [[], ["xml.fixed"]]
+
+
+def test_ids_of_a_list_are_seen_and_stand_once():
+    lists = '<xs:simpleType name="L"><xs:list itemType="xs:ID"/></xs:simpleType>'
+    schema = one('<xs:attribute name="a" type="L"/><xs:attribute name="b" type="xs:IDREFS"/>', more=lists)
+    assert said_of(schema, "", 'a="x y" b="y x"') == []
+    assert said_of(schema, "", 'a="x y" b="z"') == ["xml.idref-dangling"]
+    assert said_of(schema, "", 'a="x x"') == ["xml.id-repeated"]
+
+
+@pytest.mark.parametrize("kind", ["xs:IDREF", "xs:IDREFS", "U"])
+def test_what_an_empty_element_stands_for_leads_somewhere_too(kind):
+    inner = (
+        f'<xs:sequence><xs:element name="e" type="{kind}" {{}} minOccurs="0" nillable="true"/>'
+        '<xs:element name="i" type="xs:ID"/></xs:sequence>'
+    )
+    for constraint in ('default="here"', 'fixed="here"'):
+        schema = one(inner.format(constraint), more=REFERRED.format("xs:int xs:IDREF"))
+        assert said_of(schema, "<e/><i>here</i>") == []
+        assert said_of(schema, "<e/><i>there</i>") == ["xml.idref-dangling"]
+        assert said_of(schema, "<i>there</i>") == []
+    assert said_of(schema, '<e xsi:nil="false"/><i>there</i>') == ["xml.idref-dangling"]
+
+
 def test_what_remains_different_is_what_the_page_says():
     """``docs/xml-schema.md``, second table, the rows that no test of places pins."""
     fields = '<xs:{} name="k"><xs:selector xpath="."/><xs:field xpath="e"/></xs:{}>'

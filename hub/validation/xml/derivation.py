@@ -53,16 +53,16 @@ def derive_table(components: Components, *, whole: bool = False) -> PlaceTable:
 class _State(NamedTuple):
     """What a walk carries along: a type, and of an element of it what it is fixed to.
 
-    ``filled`` says that it has a value where it is empty, ``nil_field`` that it may be nil and is a key's field.
+    ``filled`` is what it stands for where it is empty, ``nil_field`` says that it may be nil and is a key's field.
     """
 
     kind: Simple | Complex
     fixed: str | None = None
-    filled: bool = False
+    filled: str | None = None
     nil_field: bool = False
 
     @property
-    def key(self) -> tuple[int, str | None, bool, bool]:
+    def key(self) -> tuple[int, str | None, str | None, bool]:
         """What tells it from others."""
         return id(self.kind), self.fixed, self.filled, self.nil_field
 
@@ -74,7 +74,7 @@ class _Derivation:
         self._attributes = attributes
         self._keyed = keyed
         self._nil_fields = nil_fields
-        self._keys: dict[tuple[int, str | None, bool, bool], str] = {}
+        self._keys: dict[tuple[int, str | None, str | None, bool], str] = {}
         self._states: list[_State] = []
         self._named: list[tuple[str, Complex]] = []
 
@@ -141,9 +141,9 @@ class _Derivation:
         kind = declared.type()
         simple = kind if isinstance(kind, Simple) else kind.simple
         # Of other types an empty element is judged as any.
-        anew = simple is not None and _value_of(simple.kind) is not None
-        filled = anew and (declared.default, declared.fixed) != (None, None)
-        return _State(kind, declared.fixed, filled, nil_field=declared.node in self._nil_fields)
+        anew = simple is not None and (simple.identifier is not None or _value_of(simple.kind) is not None)
+        filled = declared.default if declared.fixed is None else declared.fixed
+        return _State(kind, declared.fixed, filled if anew else None, nil_field=declared.node in self._nil_fields)
 
     def _derivations(self) -> Iterator[tuple[str, str]]:
         """Yield pairs of a named type and a state of a type that it is derived from: xsi:type may put the first there."""
@@ -184,9 +184,9 @@ class _Derivation:
             attributes={name: use.type.identifier for name, use in uses.items() if use.type.identifier},
             forms={name: form for name, use in uses.items() if (form := self._form_of(use.type.kind))},
             fixed_attributes={
-                name: Fixed(value=use.fixed_here, kind=use.type.kind)
-                for name, use in kind.attributes.items()
-                if use.fixed_here is not None
+                name: Fixed(value=fixed, kind=use.type.kind)
+                for name, use in uses.items()
+                if (fixed := _fixed_anew(use)) is not None
             },
             filled=state.filled,
             nil_field=state.nil_field,
@@ -226,6 +226,11 @@ def _fixed(value: str | None, kind: ValueKind, *, mixed: bool = False) -> Fixed 
     if value is None or (kind.name == "string" and kind.space == "preserve" and not mixed):
         return None
     return Fixed(value=value, kind=kind, mixed=mixed)
+
+
+def _fixed_anew(use: Use) -> str | None:
+    """Return what an attribute is fixed to, where libxml2 does not look or takes an empty list for whichever."""
+    return use.fixed if use.type.kind.may_be_list else use.fixed_here
 
 
 def _coded(kind: Complex) -> Coded | None:

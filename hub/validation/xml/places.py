@@ -24,7 +24,7 @@ ID, IDREF, IDREFS = "ID", "IDREF", "IDREFS"
 XSI = "{http://www.w3.org/2001/XMLSchema-instance}"
 XSI_TYPE, XSI_NIL = f"{XSI}type", f"{XSI}nil"
 #: Of the table as it is stored; one that an earlier release stored is derived anew.
-FORMAT = 5
+FORMAT = 6
 LIST_URI, LIST_VERSION, CODE = "listURI", "listVersionID", "code"
 #: How wildcards treat what they let in (part 1, 3.10.1): by a declaration where there is one, by none.
 LAX, SKIP = "lax", "skip"
@@ -113,8 +113,8 @@ class PlaceType:
 
     ``open`` says that a wildcard lets any global element in, ``wild`` that some let in what nothing judges. ``form`` and
     ``forms`` name spellings to be looked at (:func:`hub.validation.xml.values.is_spelt`), ``fixed`` and ``fixed_attributes``
-    values to be compared, ``value`` and ``values`` types whose values are judged anew; ``filled`` that an empty element has
-    another value than none, ``nil_field`` that it is a field of a key and may be nil, which no valid document holds.
+    values to be compared, ``value`` and ``values`` types whose values are judged anew; ``filled`` is what an empty element
+    stands for by its declaration, ``nil_field`` says that it is a field of a key and may be nil, which no valid document holds.
     ``content`` is the model of what stands in it, where libxml2 may count that wrongly.
     """
 
@@ -126,7 +126,7 @@ class PlaceType:
     wild: Wild | None = None
     content: Model | None = None
     value: ValueKind | None = None
-    filled: bool = False
+    filled: str | None = None
     nil_field: bool = False
     attributes: Mapping[str, str] = field(default_factory=dict)
     forms: Mapping[str, str] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class PlaceType:
             wild=None if wild is None else Wild.from_json(wild),
             content=None if content is None else model_from_json(content),
             value=None if value is None else ValueKind.from_json(value),
-            filled=bool(document.get("filled", False)),
+            filled=document.get("filled"),
             nil_field=bool(document.get("nil_field", False)),
             values={name: ValueKind.from_json(each) for name, each in document.get("values", {}).items()},
             attributes=dict(document.get("attributes", {})),

@@ -4,6 +4,9 @@ Patterns: libxml2 knows the characters of Unicode 3, reads ``\P`` and negated cl
 some subtractions too. Such atoms become explicit ranges of characters, by the Unicode of this Python. The ranges of letters
 that messages mostly hold stand first and by themselves, for libxml2 compares a character with every range of a class.
 
+Substitution: where something may stand for an element that may occur several times, libxml2 lets what the element's parent
+holds begin anew behind it. The element gets a group of its own, which occurs in its place.
+
 Namespaces: libxml2 reads one document for each namespace that is imported and passes over the others. Where several
 are, one document that includes them all takes their place.
 """
@@ -49,6 +52,8 @@ _SHOWN = 120
 #: What may occur in content, and what shows that something may not.
 _PARTICLES = tuple(f"{_XS}{name}" for name in ("element", "any", "group", "sequence", "choice", "all"))
 _NEVER = re.compile(rb"""maxOccurs\s*=\s*["']\s*0""")
+#: Names a leading element, for which another one may stand.
+_LEADING = re.compile(rb"""\bsubstitutionGroup\s*=\s*["']([^"']*)["']""")
 _REFERENCES = re.compile(rb"<(?:[\w.-]+:)?(import|include|redefine)\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""\b(namespace|schemaLocation)\s*=\s*("[^"]*"|'[^']*')""")
 
@@ -227,7 +232,9 @@ class Made:
     """What was made of documents, by their names, for schemas of one package that share them."""
 
     located: dict[str, bytes] = field(default_factory=dict)
-    written: dict[str, bytes] = field(default_factory=dict)
+    #: By the names too of the elements for which others may stand.
+    written: dict[tuple[str, frozenset[str]], bytes] = field(default_factory=dict)
+    leading: dict[str, frozenset[str]] = field(default_factory=dict)
     references: dict[str, tuple[Import, ...]] = field(default_factory=dict)
 
 
@@ -265,21 +272,27 @@ def prepared(
     """
     for name in closure:
         if name not in made.references:
-            made.references[name] = tuple(_references(read(name), name, resolve))
+            content = read(name)
+            made.references[name] = tuple(_references(content, name, resolve))
+            made.leading[name] = frozenset(_leading(content))
     references = {name: made.references[name] for name in closure}
     own = _namespace(read(file))
     gathered = _gathered(file, own, references)
     names = {namespace: f"{GATHERED}{number}.xsd" for number, namespace in enumerate(gathered)}
+    leading = frozenset().union(*(made.leading[name] for name in references)) if apart else frozenset()
 
-    def content(name: str) -> bytes:
+    def written(name: str, moved: Callable[[Any], str | None] | None) -> bytes:
+        return _written(read(name), name, moved, leading, apart=apart)
+
+    def located(name: str) -> bytes:
         for namespace, generated in names.items():
             if name == generated:
                 return _including(namespace, map(address, gathered[namespace]))
         if names:
-            return _written(read(name), name, partial(_moved, name), apart=apart)
-        if name not in made.written:
-            made.written[name] = _written(read(name), name, None, apart=apart)
-        return made.written[name]
+            return written(name, partial(_moved, name))
+        if (name, leading) not in made.written:
+            made.written[name, leading] = written(name, None)
+        return made.written[name, leading]
 
     def _moved(name: str, node: Any) -> str | None:
         namespace = node.get("namespace", "")
@@ -287,7 +300,7 @@ def prepared(
         known = namespace in names and location and resolve(location, name) is not None
         return address(names[namespace]) if known else None
 
-    return Prepared(root=names.get(own, file), read=content, gathered=gathered)
+    return Prepared(root=names.get(own, file), read=located, gathered=gathered)
 
 
 def _gathered(file: str, own: str, references: Mapping[str, tuple[Import, ...]]) -> dict[str, tuple[str, ...]]:
@@ -335,6 +348,12 @@ def _references(content: bytes, name: str, resolve: Callable[[str, str], str | N
             yield Import(kind.decode(), named.get(b"namespace", ""), target)
 
 
+def _leading(content: bytes) -> Iterator[str]:
+    """Yield the local names of elements for which others may stand."""
+    for named in _LEADING.findall(content):
+        yield from (word.rpartition(":")[2] for word in named.decode("utf-8", "replace").split())
+
+
 def _namespace(content: bytes) -> str:
     return str(_parsed(content).get("targetNamespace", ""))
 
@@ -348,17 +367,24 @@ def _including(namespace: str, addresses: Iterable[str]) -> bytes:
     return etree.tostring(schema)
 
 
-def _written(content: bytes, name: str, moved: Callable[[Any], str | None] | None, *, apart: bool) -> bytes:
-    """Return a document with its patterns and locations as they are to be; as it is, where nothing changes.
+def _written(
+    content: bytes, name: str, moved: Callable[[Any], str | None] | None, leading: frozenset[str], *, apart: bool
+) -> bytes:
+    """Return a document with its patterns, particles and locations as they are to be; as it is, where nothing changes.
 
     Raises:
         ConfigurationError: A pattern names a block or a category that is unknown.
     """
     holds_never = _NEVER.search(content) is not None
-    if b"pattern" not in content and moved is None and not holds_never:
+    refers = leading and b"ref" in content
+    if b"pattern" not in content and moved is None and not holds_never and not refers:
         return content
     root = _parsed(content)
     changed = _write_patterns(root, name, apart=apart)
+    for node in list(root.iter(f"{_XS}element")) if refers else ():
+        if node.get("ref", "").strip().rpartition(":")[2] in leading and node.get("maxOccurs", "1").strip() != "1":
+            _put_in_group(node)
+            changed = True
     for node in list(root.iter(*_PARTICLES)) if holds_never else ():
         if (node.get("minOccurs") or "").strip() == (node.get("maxOccurs") or "").strip() == "0":
             _leave_out(node)
@@ -404,6 +430,17 @@ def _leave_out(node: Any) -> None:
     left = etree.Comment("\n" * lines)
     left.tail = node.tail
     node.getparent().replace(node, left)
+
+
+def _put_in_group(node: Any) -> None:
+    """Have a group of one element occur as often as the element was to."""
+    group = node.makeelement(f"{_XS}sequence")
+    for count in ("minOccurs", "maxOccurs"):
+        if (said := node.attrib.pop(count, None)) is not None:
+            group.set(count, said)
+    group.tail, node.tail = node.tail, None
+    node.getparent().replace(node, group)
+    group.append(node)
 
 
 def _unknown(name: str, pattern: str, error: PatternError) -> ConfigurationError:

@@ -99,12 +99,17 @@ class ValueKind:
 
     @property
     def chooses_identifiers(self) -> bool:
-        """Whether a member of a union, which the text chooses, is an identifier: libxml2 sees none of these."""
+        """Whether words of a list are ids, or a member of a union, which the text chooses: libxml2 sees none of these."""
         if self.name == "union":
             return any(part.identifier is not None or _lists_identifiers(part) for part in self.parts) or any(
                 part.chooses_identifiers for part in self.parts
             )
-        return self.name == "list" and self.parts[0].chooses_identifiers
+        return self.name == "list" and (self.parts[0].identifier == "ID" or self.parts[0].chooses_identifiers)
+
+    @property
+    def may_be_list(self) -> bool:
+        """Whether a text can be a list."""
+        return self.name == "list" or (self.name == "union" and any(part.may_be_list for part in self.parts))
 
 
 #: Facets by name, each with the values of one step of derivation: those of patterns and enumerations are alternatives.

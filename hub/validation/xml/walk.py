@@ -383,7 +383,7 @@ def _by_name(table: PlaceTable, root: str) -> dict[str, _Quick]:
         name.fixed |= {(attribute, fixed.value) for attribute, fixed in place.fixed_attributes.items()}
         name.childless |= place.fixed is not None and place.fixed.mixed
         # Whatever stands there needs a walk.
-        name.identifies |= place.nil_field
+        name.identifies |= place.nil_field or (place.text is not None and place.filled is not None)
         name.counted |= place.content is not None
         if place.wild is not None:
             _note_wild(name, place.wild, table.apart.get(key, frozenset()), table)
@@ -558,11 +558,13 @@ def _is_nil(said: str | None) -> bool:
 
 
 def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_elements: bool, nil: bool) -> None:
+    if place.filled is not None and not text and not nil and not has_elements:
+        text = place.filled
     if place.text is not None:
         met.note(place.text, text, (element, None))
     if place.form is not None and not has_elements and text:
         met.note_form(place.form, text, element, None)
-    if place.value is not None and not has_elements and not nil and (text or not place.filled):
+    if place.value is not None and not has_elements and not nil:
         met.note_value(place.value, text, element, None)
     if place.fixed is not None:
         met.note_content(place.fixed, text, element, has_elements=has_elements)
