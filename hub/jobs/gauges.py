@@ -182,6 +182,11 @@ class Gauges:
         yield _one("hub_notices_dead", "Mails given up.", sums.notices_dead)
         yield _one("hub_cases_uncovered", "Cases whose log goes on beyond any signed checkpoint.", sums.cases_uncovered)
         yield _one("hub_blob_bytes", "Bytes of sealed contents in the blob store.", sums.blob_bytes)
+        uploads, received = self._store.uploads.under_way()
+        yield _one("hub_uploads", "Resumable uploads that no application has taken yet.", uploads)
+        yield _one(
+            "hub_upload_bytes", "Bytes that came of resumable uploads that no application has taken yet.", received
+        )
 
     def _findings(self) -> Metric:
         open_ = GaugeMetricFamily(

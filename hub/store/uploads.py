@@ -254,6 +254,13 @@ class Uploads:
         self._discard(blobs)
         return number
 
+    def under_way(self) -> tuple[int, int]:
+        """Return how many uploads no application has yet, and how many bytes came of them."""
+        sums = select(func.count(), func.coalesce(func.sum(_UPLOADS.c.received), 0))
+        statement = sums.where(_UPLOADS.c.state == UploadState.OPEN.value)
+        number, received = self._database.read(lambda connection: connection.execute(statement).one())
+        return int(number), int(received)
+
     def is_over(self, now: datetime) -> bool:
         """Whether there is anything to expire, by reading alone."""
         due = select(_UPLOADS.c.upload_id).where(_UPLOADS.c.expires_at <= micros(now)).limit(1)

@@ -320,6 +320,22 @@ def test_a_deleted_upload_is_gone_with_its_pieces(tus):
     assert tus.ask("HEAD", one).status_code == 404
 
 
+def test_uploads_under_way_are_counted_until_an_application_has_them(tus):
+    url, clock = tus.begin(len(FILE)), tus.served.stage.clock
+    tus.send(url, 0, FILE[:100])
+
+    def shown() -> tuple[bool, bool]:
+        clock.pass_(minutes=1)
+        text = tus.served.get("/metrics").text
+        return "\nhub_uploads 1.0\n" in text, "\nhub_upload_bytes 100.0\n" in text
+
+    assert shown() == (True, True)
+    tus.send(url, 100, FILE[100:])
+    assert shown() == (True, False)
+    assert tus.apply(url).status_code == 202
+    assert shown() == (False, False)
+
+
 def test_what_nobody_uses_expires(tus):
     url = tus.begin(len(FILE))
     tus.send(url, 0, FILE[:MIB])
