@@ -239,7 +239,7 @@ class Xta:
         except _Stopped:
             return None
 
-    def _before(self, line: Line, asked: xta.Asked) -> Answer:
+    def _before(self, line: Line, asked: xta.XtaRequest) -> Answer:
         """Make a request before the last: whatever comes of it, nothing was sent.
 
         Raises:
@@ -257,7 +257,7 @@ class Xta:
         cause = _CONFIGURATION if outcome.cause is _PAYLOAD else outcome.cause
         raise _Stopped(_later(outcome.note, cause), fault="" if fault is None else fault.name)
 
-    def _request(self, line: Line, url: str, asked: xta.Asked, *, answer_limit: int) -> Answer:
+    def _request(self, line: Line, url: str, asked: xta.XtaRequest, *, answer_limit: int) -> Answer:
         return request(
             line,
             self._tls,
@@ -273,17 +273,17 @@ class Xta:
     def _service(self, package: Package) -> str:
         return self._options.service or package.submission.service.identifier
 
-    def _message(self, message_id: str, package: Package) -> xta.Message:
+    def _message(self, message_id: str, package: Package) -> xta.XtaMessage:
         options = self._options
-        return xta.Message(
+        return xta.XtaMessage(
             message_id=message_id,
             author=self._author,
             reader=self._reader,
             service=self._service(package),
-            scenario=xta.Code(
+            scenario=xta.XtaCode(
                 code=options.scenario, list_uri=options.scenario_list, list_version=options.scenario_version
             ),
-            message_type=xta.Code(
+            message_type=xta.XtaCode(
                 code=options.message_type,
                 list_uri=options.message_type_list,
                 list_version=options.message_type_version,
@@ -292,13 +292,13 @@ class Xta:
             initial_send=package.submission.submitted_at,
         )
 
-    def _parts(self, package: Package) -> list[xta.Part]:
+    def _parts(self, package: Package) -> list[xta.XtaPart]:
         """Return the manifest and the sealed contents, each read when it is its turn."""
         contents = package.submission.contents
         first = manifest(package, version=self._options.envelope)
-        head = xta.Part(name=MANIFEST, media_type="application/json", size=len(first), chunks=[first])
+        head = xta.XtaPart(name=MANIFEST, media_type="application/json", size=len(first), chunks=[first])
         return [head] + [
-            xta.Part(
+            xta.XtaPart(
                 name=file_name(part, form=contents.form),
                 media_type="application/jose",
                 size=sealed.size,

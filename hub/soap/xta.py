@@ -52,7 +52,7 @@ class Party:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Code:
+class XtaCode:
     """A code with its list; without a list it is a word that both sides agreed on."""
 
     code: str
@@ -61,21 +61,21 @@ class Code:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Message:
+class XtaMessage:
     """What stands around a message: ids, parties and what it is about (``MessageMetaData``)."""
 
     message_id: str
     author: Party
     reader: Party
     service: str
-    scenario: Code
-    message_type: Code
+    scenario: XtaCode
+    message_type: XtaCode
     payload_schema: str
     initial_send: datetime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class XtaPart:
     """A content of ``size`` bytes; ``chunks`` is read once, when it is its turn."""
 
     name: str
@@ -85,7 +85,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class XtaRequest:
     """A request: its header fields, its body in pieces, and the body's length in bytes."""
 
     headers: Mapping[str, str]
@@ -93,17 +93,17 @@ class Asked:
     length: int
 
 
-def check_account(url: str, author: Party) -> Asked:
+def check_account(url: str, author: Party) -> XtaRequest:
     """Ask whether the account may be used (``checkAccountActive``)."""
     return _plain(url, "CheckAccountActive", _author(author), "")
 
 
-def create_message_id(url: str, author: Party) -> Asked:
+def create_message_id(url: str, author: Party) -> XtaRequest:
     """Ask for a message id (``createMessageId``)."""
     return _plain(url, "CreateMessageID", _author(author), "")
 
 
-def look_up_service(url: str, author: Party, reader: Party, service: str) -> Asked:
+def look_up_service(url: str, author: Party, reader: Party, service: str) -> XtaRequest:
     """Ask whether a reader takes a service (``lookupService``; its action is ``IsServiceAvailable``)."""
     asked = (
         "<x:LookupServiceRequest><x:LookupServiceRequestList><x:LookupService>"
@@ -113,12 +113,12 @@ def look_up_service(url: str, author: Party, reader: Party, service: str) -> Ask
     return _plain(url, "IsServiceAvailable", _author(author), asked)
 
 
-def transport_report(url: str, author: Party, message_id: str) -> Asked:
+def transport_report(url: str, author: Party, message_id: str) -> XtaRequest:
     """Ask what became of a message (``getTransportReport``)."""
     return _plain(url, "GetTransportReport", _author(author), f"<a:MessageID>{escape(message_id)}</a:MessageID>")
 
 
-def send_message(url: str, message: Message, parts: Sequence[Part]) -> Asked:
+def send_message(url: str, message: XtaMessage, parts: Sequence[XtaPart]) -> XtaRequest:
     """Send a message (``sendMessage``): the first part is the message, the others are its attachments.
 
     The envelope goes first and each content behind it as it is, so that nothing is held and the length is known ahead.
@@ -140,14 +140,14 @@ def send_message(url: str, message: Message, parts: Sequence[Part]) -> Asked:
         f'multipart/related; type="application/xop+xml"; start="<root@hub>"; start-info="application/soap+xml"; '
         f'action="{action}"; boundary="{marker}"'
     )
-    return Asked(
+    return XtaRequest(
         headers={"Content-Type": kind, "MIME-Version": "1.0"},
         content=_joined(root, heads, parts, end),
         length=len(root) + sum(map(len, heads)) + sum(part.size for part in parts) + len(end),
     )
 
 
-def _joined(root: bytes, heads: Sequence[bytes], parts: Sequence[Part], end: bytes) -> Iterator[bytes]:
+def _joined(root: bytes, heads: Sequence[bytes], parts: Sequence[XtaPart], end: bytes) -> Iterator[bytes]:
     yield root
     for head, part in zip(heads, parts, strict=True):
         yield head
@@ -155,24 +155,24 @@ def _joined(root: bytes, heads: Sequence[bytes], parts: Sequence[Part], end: byt
     yield end
 
 
-def _part_head(marker: str, number: int, part: Part) -> bytes:
+def _part_head(marker: str, number: int, part: XtaPart) -> bytes:
     return (
         f"\r\n--{marker}\r\nContent-Type: {part.media_type}\r\nContent-Transfer-Encoding: binary\r\n"
         f"Content-ID: <part-{number}@hub>\r\n\r\n"
     ).encode()
 
 
-def _content(element: str, number: int, part: Part) -> str:
+def _content(element: str, number: int, part: XtaPart) -> str:
     facts = f"contentType={quoteattr(part.media_type)} filename={quoteattr(part.name)} size={quoteattr(str(part.size))}"
     include = f'<i:Include xmlns:i="{XOP}" href="cid:part-{number}@hub"/>'
     return f"<x:{element} {facts}>{include}</x:{element}>"
 
 
-def _plain(url: str, action: str, header: str, body: str) -> Asked:
+def _plain(url: str, action: str, header: str, body: str) -> XtaRequest:
     action = f"{_ACTIONS}{action}"
     content = _envelope(url, action, header, body)
     kind = f'application/soap+xml; charset=UTF-8; action="{action}"'
-    return Asked(headers={"Content-Type": kind}, content=[content], length=len(content))
+    return XtaRequest(headers={"Content-Type": kind}, content=[content], length=len(content))
 
 
 def _envelope(url: str, action: str, header: str, body: str) -> bytes:
@@ -195,7 +195,7 @@ def _party(element: str, party: Party) -> str:
     return f"<m:{element}>{identifier}</m:{element}>"
 
 
-def _meta_data(message: Message) -> str:
+def _meta_data(message: XtaMessage) -> str:
     scenario = message.scenario
     about = (
         f"<m:Defined{_list(scenario)}><code>{escape(scenario.code)}</code></m:Defined>"
@@ -217,12 +217,12 @@ def _meta_data(message: Message) -> str:
     )
 
 
-def _list(code: Code) -> str:
+def _list(code: XtaCode) -> str:
     return f" listURI={quoteattr(code.list_uri)} listVersionID={quoteattr(code.list_version)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class XtaFault:
     """What XTA refused with: the exception's name without ``Exception``, and its number if it has a known form."""
 
     name: str
@@ -249,7 +249,7 @@ _LOOKED_UP = (
 )
 
 
-def read_fault(body: bytes) -> Fault | None:
+def read_fault(body: bytes) -> XtaFault | None:
     """Return the exception of XTA's that an answer holds in its fault's detail; None where it holds none."""
     try:
         found = _texts(body)
@@ -261,7 +261,7 @@ def read_fault(body: bytes) -> Fault | None:
             space, _blank, name = path[depth].rpartition(" ")
             if space == XTA and name.endswith("Exception"):
                 code = found.get((*path[: depth + 1], f"{XTA} errorCode", "code"), "")
-                return Fault(name=name.removesuffix("Exception"), code=code if _CODE.fullmatch(code) else "")
+                return XtaFault(name=name.removesuffix("Exception"), code=code if _CODE.fullmatch(code) else "")
     return None
 
 

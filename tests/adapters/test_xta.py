@@ -244,7 +244,7 @@ def test_no_content_is_read_before_its_turn_and_none_is_held():
             read.append((name, number))
             yield b"x" * 10
 
-    parts = [xta.Part(name=name, media_type="a/b", size=30, chunks=chunks(name)) for name in ("one", "two")]
+    parts = [xta.XtaPart(name=name, media_type="a/b", size=30, chunks=chunks(name)) for name in ("one", "two")]
     asked = xta.send_message("https://xta.example/send", made_message(), parts)
     pieces = iter(asked.content)
     lengths = [len(next(pieces)), len(next(pieces))]
@@ -256,13 +256,13 @@ def test_no_content_is_read_before_its_turn_and_none_is_held():
 
 def made_message(**changes):
     party = xta.Party(identifier='bau:<&"1>', category="Bau & Co")
-    made = xta.Message(
+    made = xta.XtaMessage(
         message_id="urn:de:xta:messageid:hub:1",
         author=party,
         reader=party,
         service="urn:de:fim:leika:leistung:99012008001000",
-        scenario=xta.Code(code="Antrag"),
-        message_type=xta.Code(code="antrag", list_uri="urn:example:messages", list_version="1"),
+        scenario=xta.XtaCode(code="Antrag"),
+        message_type=xta.XtaCode(code="antrag", list_uri="urn:example:messages", list_version="1"),
         payload_schema="urn:example:antrag",
         initial_send=datetime.now(UTC),
     )
@@ -279,9 +279,9 @@ def envelope_of(asked):
 def test_what_is_sent_is_valid_by_the_schemas_of_the_standard(listed):
     meta = etree.XMLSchema(file=str(SHARED / "xta" / "OSCI_MessageMetaData_V2.02.xsd"))
     elements = etree.XMLSchema(file=str(SHARED / "xta" / "XTA-Webservice-Globale-Elemente.xsd"))
-    code = xta.Code(code="Antrag", list_uri="urn:example:scenarios", list_version="2")
+    code = xta.XtaCode(code="Antrag", list_uri="urn:example:scenarios", list_version="2")
     message = made_message(**({"scenario": code} if listed else {}))
-    parts = [xta.Part(name='<"&>.json', media_type="a/b", size=1, chunks=[b"x"])] * 2
+    parts = [xta.XtaPart(name='<"&>.json', media_type="a/b", size=1, chunks=[b"x"])] * 2
     sent = envelope_of(xta.send_message("https://xta.example/?a&b", message, parts))
     head = sent.find(f".//{{{xta.META}}}MessageMetaData")
     meta.assertValid(etree.ElementTree(head))

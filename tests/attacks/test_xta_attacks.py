@@ -81,7 +81,7 @@ def test_an_exception_that_stands_elsewhere_is_none(body):
 
 
 def test_a_number_that_is_none_of_xtas_is_not_passed_on():
-    assert xta.read_fault(refused("PermissionDenied", "Erika Mustermann").body) == xta.Fault(
+    assert xta.read_fault(refused("PermissionDenied", "Erika Mustermann").body) == xta.XtaFault(
         name="PermissionDenied", code=""
     )
 

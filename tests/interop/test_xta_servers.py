@@ -45,8 +45,8 @@ class Server:
         self._said = said
 
     def parts(self, package: Package) -> dict[str, tuple[int, str]]:
-        told = [line.split() for line in self._said.read_text().splitlines() if line.startswith("PART ")]
-        own = [words for words in told if words[1].endswith(str(package.delivery_id))]
+        lines = [line.split() for line in self._said.read_text().splitlines() if line.startswith("PART ")]
+        own = [words for words in lines if words[1].endswith(str(package.delivery_id))]
         assert len({words[2] for words in own}) == len(own), "something came twice"
         return {name: (int(size), digest) for _word, _id, name, size, digest in own}
 
