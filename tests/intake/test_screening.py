@@ -7,17 +7,21 @@ import re
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import requests
 from scanner_servers import FOUND, MARKER, read_instream, rogue, saying, settings_of
-from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, WIESBADEN, serving, staged
+from stage import ANMELDEN, ANMELDUNG, BAUANTRAG, BAUEN, WIESBADEN, serving, staged
+from test_kinds import archive
 from test_uploads import PLAN, Uploading
 
 from hub.crypto import claims_of, verify_receipt
 from hub.errors import ConfigurationError, Invalid, Unavailable
 from hub.model import ROOT, Application, MediaType
 from hub.scanning import Policies, policies_by_owner, scanner_address
+from hub.scanning.kinds import DOCX
+from hub.services import ServiceCatalogue
 
 PDF = b"%PDF-1.7\n1 0 obj<<>>endobj\ntrailer<<>>\n%%EOF\n"
 
@@ -293,6 +297,27 @@ def test_over_http_kinds_are_told_by_content_and_a_name_decides_nothing(made_onc
         assert (found.status_code, found.json()["part"]) == (422, "attachment-1")
         shown = served.get("/metrics").text
         assert 'hub_scans_total{verdict="infected"} 1.0' in shown
+
+
+def test_a_services_own_kinds_count_at_the_plain_door_and_an_office_file_is_no_zip(made_once, tmp_path):
+    """``kinds`` of the catalogue: by content, so neither a name nor a declared type makes an archive an office document."""
+    office = archive("[Content_Types].xml", "_rels/.rels", "word/document.xml")
+    with http(made_once, tmp_path) as served:
+        screening, services = served.stage.hub.screening, served.stage.hub.services()
+        own = [replace(each, kinds=(DOCX,)) if each.key == BAUEN else each for each in services]
+        object.__setattr__(screening, "services", lambda: ServiceCatalogue(own))
+        for content, declared, status in [
+            (office, DOCX, requests.codes.accepted),
+            (office, "application/octet-stream", requests.codes.accepted),
+            (archive("plan.txt"), DOCX, requests.codes.unsupported_media_type),
+            (archive("plan.txt"), "application/zip", requests.codes.unsupported_media_type),
+            (office, "application/zip", requests.codes.unsupported_media_type),
+            (archive("[Content_Types].xml", "word/document.xml", "word/vbaProject.bin"), DOCX, 415),
+            (PDF, "application/pdf", requests.codes.unsupported_media_type),
+        ]:
+            answer = posted(served, ("brief.docx", content, declared))
+            assert answer.status_code == status, (declared, answer.text)
+            assert "brief" not in answer.text
 
 
 def test_malware_in_a_resumable_upload_is_found_when_an_application_takes_it(made_once, tmp_path, clamd):
