@@ -334,6 +334,22 @@ def test_a_list_that_is_fixed_is_compared_also_where_one_of_the_two_is_empty():
         assert [said_of(one(use, more=lists), "", f'b:g="{text}"') for text in ("1 2", "")] == [[], ["xml.fixed"]]
 
 
+def test_a_name_that_is_fixed_may_be_of_another_namespace_and_the_report_says_so():
+    """libxml2 compares such texts of elements, and we those of uses of global attributes; of others it compares names."""
+    inner = (
+        '<xs:sequence><xs:element name="e" type="xs:QName" fixed="x" minOccurs="0"/></xs:sequence>'
+        '<xs:attribute ref="g" fixed="x"/><xs:attribute name="a" type="xs:QName" fixed="x"/>'
+    )
+    schema = one(inner, more='<xs:attribute name="g" type="xs:QName"/>')
+    for attributes, below, said in (
+        ("", "<e>x</e>", (0, 1)), ("", "<e/>", (0, 0)), ("b:g='x'", "", (0, 1)), ("", "", (0, 0)), ("a='x'", "", (1, 0)),
+        ("xmlns='urn:b' a='x'", "", (0, 0)), ("b:g='y'", "", (1, 0)), ("", "<e>y</e>", (1, 1)),
+    ):  # fmt: skip
+        document = f'<b:r xmlns:b="urn:b" {attributes}>{below}</b:r>'
+        found = schema.check(read_xml(document.encode(), Limits()), Limits())
+        assert (found.total, found.unjudged) == said, document
+
+
 def test_ids_of_a_list_are_seen_and_stand_once():
     lists = '<xs:simpleType name="L"><xs:list itemType="xs:ID"/></xs:simpleType>'
     schema = one('<xs:attribute name="a" type="L"/><xs:attribute name="b" type="xs:IDREFS"/>', more=lists)

@@ -109,6 +109,9 @@ class Met:
         """Take down an attribute that has another value than the fixed one."""
         if equal(fixed.kind, fixed.value, value) is False:
             self.faults.append(Overlooked("xml.fixed", fixed.value, element, attribute))
+        else:
+            # The same text may name something in another namespace.
+            self.unjudged += fixed.is_name
 
     def note_content(self, fixed: Fixed, text: str, element: Any, *, has_elements: bool) -> None:
         """Take down an element with a fixed value."""
@@ -116,6 +119,8 @@ class Met:
             self.faults.append(Overlooked("xml.fixed", fixed.value, element, None))
         elif text and text != fixed.value and equal(fixed.kind, fixed.value, text):
             self.same += 1
+        elif text:
+            self.unjudged += fixed.is_name
 
     def note_children(self, place: PlaceType, children: list[tuple[str, Any]], element: Any) -> None:
         """Take down where children, given as tags and elements, leave the model of their parent."""

@@ -44,6 +44,11 @@ class Fixed:
     kind: ValueKind
     mixed: bool = False
 
+    @property
+    def is_name(self) -> bool:
+        """Whether it is a name whose prefix says more than its text."""
+        return self.kind.name in ("QName", "NOTATION")
+
     def as_json(self) -> list[Any]:
         """Return it as plain values."""
         return [self.value, self.mixed, self.kind.as_json()]

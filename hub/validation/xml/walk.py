@@ -384,6 +384,9 @@ def _by_name(table: PlaceTable, root: str) -> dict[str, _Quick]:
         name.childless |= place.fixed is not None and place.fixed.mixed
         # Whatever stands there needs a walk.
         name.identifies |= place.nil_field or (place.text is not None and place.filled is not None)
+        name.identifies |= any(
+            fixed.is_name for fixed in (place.fixed, *place.fixed_attributes.values()) if fixed is not None
+        )
         name.counted |= place.content is not None
         if place.wild is not None:
             _note_wild(name, place.wild, table.apart.get(key, frozenset()), table)
