@@ -383,18 +383,9 @@ _NET = _ALL - {Family.FILE}
 _WEB = frozenset({Family.HTTP, Family.FIT_CONNECT, Family.XTA})
 _TLS = _WEB | {Family.S3, Family.SMTP}
 _PLACES = frozenset({Family.FILE, Family.SFTP, Family.S3})
-_HTTP, _FIT, _XTA, _SMTP, _SFTP, _S3, _FILE = (
-    frozenset({family})
-    for family in (
-        Family.HTTP,
-        Family.FIT_CONNECT,
-        Family.XTA,
-        Family.SMTP,
-        Family.SFTP,
-        Family.S3,
-        Family.FILE,
-    )
-)
+_SINGLE = {family: frozenset({family}) for family in Family}
+_HTTP, _FIT, _XTA = _SINGLE[Family.HTTP], _SINGLE[Family.FIT_CONNECT], _SINGLE[Family.XTA]
+_SMTP, _SFTP, _S3, _FILE = _SINGLE[Family.SMTP], _SINGLE[Family.SFTP], _SINGLE[Family.S3], _SINGLE[Family.FILE]
 _CONFIGURATION, _PAYLOAD, _HUB = DeadCause.CONFIGURATION, DeadCause.PAYLOAD, DeadCause.HUB
 
 
