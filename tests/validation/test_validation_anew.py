@@ -350,6 +350,24 @@ def test_a_name_that_is_fixed_may_be_of_another_namespace_and_the_report_says_so
         assert (found.total, found.unjudged) == said, document
 
 
+def test_a_pattern_is_about_what_is_written_where_keys_are_compared_by_other_spellings():
+    digits = '<xs:restriction base="xs:decimal"><xs:pattern value="\\d{1,3}"/></xs:restriction>'
+    digits = f'<xs:simpleType name="D">{digits}</xs:simpleType>'
+    inner = '<xs:sequence><xs:element name="e" type="D" maxOccurs="2"/></xs:sequence>'
+    key = '<xs:unique name="u"><xs:selector xpath="e"/><xs:field xpath="."/></xs:unique>'
+    schema = one(inner, key, digits)
+    assert [said_of(schema, below) for below in ("<e>0</e>", "<e>-0</e>")] == [[], ["xml.pattern"]]
+
+
+def test_what_a_union_is_fixed_to_is_said_to_be_unchecked_where_its_members_have_facets():
+    year = '<xs:restriction base="xs:gYear"><xs:minExclusive value="2026Z"/></xs:restriction>'
+    union = f'<xs:simpleType name="Y">{year}</xs:simpleType><xs:attribute name="g" type="V"/>'
+    union += '<xs:simpleType name="V"><xs:union memberTypes="xs:language Y xs:anyURI"/></xs:simpleType>'
+    schema = one('<xs:attribute ref="g" fixed="2026"/>', more=union)
+    found = schema.check(read_xml(b'<b:r xmlns:b="urn:b" b:g="http://x/y"/>', Limits()), Limits())
+    assert (found.total, found.unjudged) == (0, 1)
+
+
 def test_ids_of_a_list_are_seen_and_stand_once():
     lists = '<xs:simpleType name="L"><xs:list itemType="xs:ID"/></xs:simpleType>'
     schema = one('<xs:attribute name="a" type="L"/><xs:attribute name="b" type="xs:IDREFS"/>', more=lists)

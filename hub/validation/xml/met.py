@@ -45,6 +45,13 @@ class Respelt(NamedTuple):
     attribute: str | None
     text: str
 
+    @property
+    def written(self) -> str:
+        """The value as the document spells it, without white space around it."""
+        element = self.element
+        said = element.get(self.attribute) if self.attribute is not None else element.text
+        return (said or "").strip(SPACES)
+
 
 @dataclass(slots=True)
 class Met:
@@ -107,11 +114,12 @@ class Met:
 
     def note_fixed(self, fixed: Fixed, value: str, element: Any, attribute: str | None) -> None:
         """Take down an attribute that has another value than the fixed one."""
-        if equal(fixed.kind, fixed.value, value) is False:
+        same = equal(fixed.kind, fixed.value, value)
+        if same is False:
             self.faults.append(Overlooked("xml.fixed", fixed.value, element, attribute))
         else:
-            # The same text may name something in another namespace.
-            self.unjudged += fixed.is_name
+            # The same text may name something in another namespace; of some unions nobody tells.
+            self.unjudged += fixed.is_name or same is None
 
     def note_content(self, fixed: Fixed, text: str, element: Any, *, has_elements: bool) -> None:
         """Take down an element with a fixed value."""

@@ -125,7 +125,9 @@ def without_repeated_ids(
         finding
         for finding in found
         if not (
-            finding.rule == "xml.datatype" and finding.message.endswith(_NOT_AN_ID) and _place(tree, finding) in places
+            finding.rule == "xml.datatype"
+            and finding.message.endswith(_NOT_AN_ID)
+            and place_of(tree, finding) in places
         )
     ]
 
@@ -136,7 +138,7 @@ def without_same_values(found: list[XmlFinding], tree: Any, table: PlaceTable) -
     def is_same(finding: XmlFinding) -> bool:
         if finding.rule != "xml.fixed":
             return False
-        element, attribute = _place(tree, finding)
+        element, attribute = place_of(tree, finding)
         place = table.type_of(element) if element is not None and attribute is None else None
         text = "" if element is None else "".join((element.text or "", *(child.tail or "" for child in element)))
         return place is not None and place.fixed is not None and bool(equal(place.fixed.kind, place.fixed.value, text))
@@ -159,7 +161,7 @@ def without_same_count(found: list[XmlFinding], same: int) -> list[XmlFinding]:
 def faults_beside(found: Iterable[XmlFinding], tree: Any, faults: Iterable[Overlooked]) -> list[Overlooked]:
     """Return the faults at places of which libxml2 has said nothing."""
     faults = list(faults)
-    places = {_place(tree, finding) for finding in found} if faults else set()
+    places = {place_of(tree, finding) for finding in found} if faults else set()
     return [fault for fault in faults if (fault.element, fault.attribute) not in places]
 
 
@@ -167,7 +169,7 @@ def violations_of(found: Iterable[XmlFinding], tree: Any | None, words: Vocabula
     """Return complaints as violations; without a tree they stand at the root and have no line."""
     violations = []
     for finding in found:
-        element, attribute = _place(tree, finding)
+        element, attribute = place_of(tree, finding)
         violation = Violation(
             rule=finding.rule,
             path="/*" if element is None else document_path(element, words, attribute=attribute),
@@ -239,7 +241,8 @@ def _locate(tree: Any, path: str) -> tuple[Any, str | None]:
     return node, None
 
 
-def _place(tree: Any | None, finding: XmlFinding) -> tuple[Any | None, str | None]:
+def place_of(tree: Any | None, finding: XmlFinding) -> tuple[Any | None, str | None]:
+    """Return the element and attribute that a complaint is about; None where it names none."""
     if tree is None or not finding.path:
         return None, None
     element, attribute = _locate(tree, finding.path)

@@ -22,7 +22,7 @@ from hub.validation.comparison import Outline, outline_of_xsd
 from hub.validation.report import Limits, Violation, text_of
 from hub.validation.xml.derivation import derive_tables
 from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
-from hub.validation.xml.met import Met, Overlooked, respelt
+from hub.validation.xml.met import Met, Overlooked, Respelt, respelt
 from hub.validation.xml.places import LOOKED_AT, PlaceTable, PlaceTables
 from hub.validation.xml.prepared import GATHERED, Made, Prepared, prepared
 from hub.validation.xml.report import (
@@ -31,6 +31,7 @@ from hub.validation.xml.report import (
     document_path,
     faults_beside,
     findings,
+    place_of,
     violations_of,
     without_repeated_ids,
     without_same_count,
@@ -215,6 +216,7 @@ class XsdSchema:
         found: list[XmlFinding] = []
         if compares or not valid:
             found = self._complaints(respelt(tree, met.respelt))
+            found += self._broken_patterns(tree, met.respelt)
             found = without_repeated_ids(found, tree, met.repeated)
             found = without_same_values(found, tree, self._walk.table)
         faults = faults_beside(found, tree, met.faults)
@@ -231,6 +233,15 @@ class XsdSchema:
             whole=judged_whole(each.rule for each in found),
             namespaces=words.namespaces,
         )
+
+    def _broken_patterns(self, tree: Any, places: list[Respelt]) -> list[XmlFinding]:
+        """Return what is said of patterns at places that were spelt otherwise: a pattern is about the text as it is written."""
+        written = [Respelt(each.element, each.attribute, each.written) for each in places]
+        if written == places:
+            return []
+        changed = {(each.element, each.attribute) for each in places}
+        said = self._complaints(respelt(tree, written))
+        return [each for each in said if each.rule == "xml.pattern" and place_of(tree, each) in changed]
 
     def _complaints(self, tree: Any) -> list[XmlFinding]:
         with self._lock:
