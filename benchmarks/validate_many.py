@@ -83,7 +83,11 @@ def _bare(files: Path, schemas: Path) -> Spent:
         assert each.stdout is not None  # It is a pipe.
         each.stdout.readline()
     began = time.perf_counter()
-    said = [each.communicate("go\n")[0] for each in pair]
+    for each in pair:
+        assert each.stdin is not None  # It is a pipe.
+        each.stdin.write("go\n")
+        each.stdin.flush()
+    said = [each.communicate()[0] for each in pair]
     took = time.perf_counter() - began
     if any(each.returncode for each in pair):
         raise RuntimeError("the bare library found a file invalid")
