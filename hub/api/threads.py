@@ -15,8 +15,16 @@ from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
+from hub.errors import Overloaded, Text
+
 T = TypeVar("T")
 
+_NO_THREAD = Overloaded(
+    Text(
+        "Dem Hub fehlt gerade ein Thread. Nichts ist geschehen; bitte gleich noch einmal versuchen.",
+        "The hub lacks a thread just now. Nothing was done; please try again shortly.",
+    )
+)
 #: Errands that run at once; most wait for a file or for the store.
 _AT_ONCE = 40
 _POOL = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="errand")
@@ -27,7 +35,8 @@ async def in_thread(work: Callable[..., Any], *args: Any, **named: Any) -> Any:
 
     A request that is cancelled meanwhile waits for its errand: nothing runs on behind its back.
     """
-    errand = _POOL.submit(partial(work, *args, **named))
+    errand: Future[Any] = Future()
+    _handed_out(_POOL, errand, partial(_done, errand, partial(work, *args, **named)))
     try:
         return await _brought(errand)
     except asyncio.CancelledError:
@@ -44,11 +53,38 @@ async def until_stored(work: Callable[[], Future[T]], *, pool: ThreadPoolExecuto
     if here:
         return await _brought(work())
     stored: Future[T] = Future()
-    pool.submit(_followed, work, stored)
+    _handed_out(pool, stored, partial(_followed, work, stored))
     return await _brought(stored)
 
 
+def _handed_out(pool: ThreadPoolExecutor, result: Future[T], work: Callable[[], None]) -> None:
+    """Have a thread do ``work``, which begins only if it can claim ``result``.
+
+    Raises:
+        Overloaded: the system has no thread left, and none had begun by then. The pool keeps the work all the same, so without
+            the claim it would be done later, behind the back of a request that was told otherwise.
+    """
+    try:
+        pool.submit(work)
+    except RuntimeError as exc:
+        if result.cancel():
+            raise _NO_THREAD from exc
+
+
+def _done(errand: Future[T], work: Callable[[], T]) -> None:
+    if not errand.set_running_or_notify_cancel():
+        return
+    try:
+        result = work()
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the request that waits must be told
+        errand.set_exception(error)
+    else:
+        errand.set_result(result)
+
+
 def _followed(work: Callable[[], Future[T]], stored: Future[T]) -> None:
+    if not stored.set_running_or_notify_cancel():
+        return
     try:
         begun = work()
     except BaseException as error:  # noqa: BLE001  # whatever it is, the request that waits must be told

@@ -6,11 +6,15 @@ import asyncio
 import gc
 import threading
 import weakref
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
+import spoiling
 
+from hub.api import threads
 from hub.api.threads import in_thread, until_stored
+from hub.errors import Overloaded
 
 
 def test_an_error_in_a_thread_reaches_who_waits():
@@ -48,6 +52,51 @@ def test_work_begins_where_it_is_told_to(here):
         return await until_stored(work, here=here)
 
     assert (asyncio.run(begun()) == threading.main_thread().name) is here
+
+
+def test_where_no_thread_is_to_be_had_the_caller_is_told_to_come_again_and_nothing_is_done_later(monkeypatch):
+    """A pool keeps the work for which it got no thread, and the next thread would do it."""
+    done: list[str] = []
+
+    def stored(name: str) -> Future[str]:
+        done.append(name)
+        result: Future[str] = Future()
+        result.set_result(name)
+        return result
+
+    async def asked(pool: ThreadPoolExecutor) -> None:
+        refused = spoiling.give_no_thread(monkeypatch, "rare")
+        with pytest.raises(Overloaded):
+            await until_stored(lambda: stored("refused"), pool=pool)
+        monkeypatch.setattr(threads, "_POOL", pool)
+        with pytest.raises(Overloaded):
+            await in_thread(done.append, "refused, too")
+        assert len(refused) == 2
+        monkeypatch.undo()
+        assert await until_stored(lambda: stored("taken"), pool=pool) == "taken"
+
+    with ThreadPoolExecutor(1, thread_name_prefix="rare") as pool:
+        asyncio.run(asked(pool))
+    assert done == ["taken"]
+
+
+def test_where_a_pool_gets_no_further_thread_one_that_it_has_does_the_work(monkeypatch):
+    async def asked(pool: ThreadPoolExecutor) -> None:
+        monkeypatch.setattr(threads, "_POOL", pool)
+        begun, goes_on = threading.Event(), threading.Event()
+        first = asyncio.ensure_future(in_thread(lambda: (begun.set(), goes_on.wait(30))[1]))
+        await asyncio.to_thread(begun.wait, 30)
+        refused = spoiling.give_no_thread(monkeypatch, "few")
+        second = asyncio.ensure_future(in_thread(lambda: "told"))
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        with suppress(Overloaded):  # Whoever was told so by then may come again.
+            assert await second == "told"
+        assert await first is True
+        assert refused
+
+    with ThreadPoolExecutor(2, thread_name_prefix="few") as pool:
+        asyncio.run(asked(pool))
 
 
 def test_what_one_commit_resolves_wakes_the_loop_once():
