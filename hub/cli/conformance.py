@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,9 @@ _SUFFIXES = {".xml": MediaType.XML, ".json": MediaType.JSON}
 _SAID = 3
 #: Files of one folder that are looked at.
 _FILES = 10_000
+#: ``Antragsnetz/4.2.1``: a product as RFC 9110 section 10.1.5 writes it, in fewer signs, with its version.
+_PRODUCT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._+-]{0,59})/([A-Za-z0-9][A-Za-z0-9._+-]{0,39})")
+_VENDOR_LIMIT = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +41,15 @@ class StepResult:
     valid: bool
     broken: tuple[Violation, ...] = ()
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Software:
+    """Whose software wrote the files, as whoever runs the command declares it; nothing is allowed because of it."""
+
+    vendor: str
+    product: str
+    version: str
 
 
 @click.group()
@@ -52,9 +65,16 @@ def conformance() -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help=f"The sender's messages; the score is kept there in {SCORE}.",
 )
+@click.option("--vendor", help="Whose software wrote the messages; stands in the score, together with --product.")
+@click.option("--product", help="That software and its version, as in Antragsnetz/4.2.1.")
 @data_option
-def sender(standard: str, version: str, folder: Path | None, data: Path) -> None:
+def sender(
+    standard: str, version: str, folder: Path | None, vendor: str | None, product: str | None, data: Path
+) -> None:
     """List the messages of STANDARD VERSION and, with a folder, which of them it proves; exit 1 unless all files are valid."""
+    software = _software(vendor, product)
+    if software is not None and folder is None:
+        raise click.UsageError("--vendor und --product gehören zu --folder / --vendor and --product belong to --folder")
     whole = SchemaCatalog.load(shipped("schemas"), settings_for(data).data / "schemas")
     # A vendor prepares for a version before it is in force.
     catalog = whole.as_if_in_force(standard, version)
@@ -64,12 +84,32 @@ def sender(standard: str, version: str, folder: Path | None, data: Path) -> None
     _print(messages, tried)
     if folder is None:
         return
-    score = _score(standard, version, messages, tried, now)
+    score = _score(standard, version, messages, tried, now) | _said_of(software)
     for message in _lost(folder, score):
         click.echo(f"nicht mehr nachgewiesen / no longer proven: {message.rpartition('}')[2]}")
     (folder / SCORE).write_text(json.dumps(score, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     if not tried or not all(one.valid for one in tried):
         raise SystemExit(1)
+
+
+def _software(vendor: str | None, product: str | None) -> Software | None:
+    if vendor is None and product is None:
+        return None
+    written = _PRODUCT.fullmatch(product or "")
+    if written is None:
+        raise click.UsageError("--product: NAME/VERSION, etwa / such as Antragsnetz/4.2.1")
+    if vendor is None or vendor != vendor.strip() or not 0 < len(vendor) <= _VENDOR_LIMIT or not vendor.isprintable():
+        raise click.UsageError(
+            f"--vendor: 1 bis {_VENDOR_LIMIT} sichtbare Zeichen in einer Zeile / "
+            f"1 to {_VENDOR_LIMIT} visible characters in one line"
+        )
+    return Software(vendor=vendor, product=written[1], version=written[2])
+
+
+def _said_of(software: Software | None) -> dict[str, Any]:
+    if software is None:
+        return {}
+    return {"software": {"vendor": software.vendor, "product": software.product, "version": software.version}}
 
 
 def _messages(entries: tuple[SchemaEntry, ...]) -> tuple[str, ...]:
@@ -123,11 +163,17 @@ def _lost(folder: Path, score: dict[str, Any]) -> list[str]:
     """Return the messages that the score before this one of the same version counted as proven and this one does not."""
     try:
         before = json.loads((folder / SCORE).read_bytes())
-        same = (before["standard"], before["version"]) == (score["standard"], score["version"])
+        same = _subject(before) == _subject(score)
         return sorted(map(str, set(before["proven"]) - set(score["proven"]))) if same else []
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         # There is none yet, or it is not ours.
         return []
+
+
+def _subject(score: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what two scores must share to be compared; a newer version of a product is held to what the older proved."""
+    software = score.get("software") or {}
+    return (score["standard"], score["version"], software.get("vendor"), software.get("product"))
 
 
 def _print(messages: tuple[str, ...], tried: list[StepResult]) -> None:

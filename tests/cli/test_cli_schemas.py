@@ -156,6 +156,52 @@ def test_a_second_run_replaces_the_score_and_does_not_judge_it(hub, tmp_path):
     assert len(json.loads((mine / "conformance.json").read_text())["files"]) == 1
 
 
+def test_a_score_names_vendor_product_and_version_and_a_newer_version_is_held_to_it(hub, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(GOOD, mine)
+    command = ("conformance", "sender", "bauantrag", "1.0", "--folder", mine, "--vendor", "Müller & Söhne", "--product")
+    assert hub(*command, "Antragsnetz/4.2.1")[0] == 0
+    score = json.loads((mine / "conformance.json").read_text())
+    assert score["software"] == {"vendor": "Müller & Söhne", "product": "Antragsnetz", "version": "4.2.1"}
+    shutil.copy(BAD, mine / GOOD.name)
+    assert "nicht mehr nachgewiesen" in hub(*command, "Antragsnetz/4.3.0")[1]
+    shutil.copy(GOOD, mine)
+    assert hub(*command, "Antragsnetz/4.3.1")[0] == 0
+    shutil.copy(BAD, mine / GOOD.name)
+    assert "nicht mehr nachgewiesen" not in hub(*command, "Another/1")[1]
+
+
+@pytest.mark.parametrize(
+    ("vendor", "product"),
+    [
+        ("V", "P"),
+        ("V", "P/"),
+        ("V", "P/1\n"),
+        ("V", "P/1/2"),
+        ("V", f"{'p' * 61}/1"),
+        ("", "P/1"),
+        ("V\nX", "P/1"),
+        ("V\u202eX", "P/1"),
+        ("v" * 101, "P/1"),
+    ],
+)
+def test_names_of_software_that_could_be_mistaken_are_refused_and_no_score_is_kept(hub, tmp_path, vendor, product):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    shutil.copy(GOOD, mine)
+    command = ("conformance", "sender", "bauantrag", "1.0", "--folder", mine)
+    assert hub(*command, "--vendor", vendor, "--product", product)[0] == 2
+    assert not (mine / "conformance.json").exists()
+
+
+def test_half_a_name_of_software_and_one_without_messages_are_refused(hub, tmp_path):
+    command = ("conformance", "sender", "bauantrag", "1.0")
+    assert hub(*command, "--folder", tmp_path, "--vendor", "V")[0] == 2
+    assert hub(*command, "--folder", tmp_path, "--product", "P/1")[0] == 2
+    assert hub(*command, "--vendor", "V", "--product", "P/1")[0] == 2
+
+
 def test_a_version_can_be_tried_before_it_is_in_force(hub, two_versions, tmp_path):
     mine = tmp_path / "mine"
     mine.mkdir()
