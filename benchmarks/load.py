@@ -102,3 +102,37 @@ def post(port: int, request: Callable[[int], bytes], *, connections: int, second
         latencies=tuple(sorted(latencies)),
         cpu_seconds=time.process_time() - cpu,
     )
+
+
+def paced(port: int, request: Callable[[int], bytes], *, connections: int, seconds: float, pace: float) -> Load:
+    """Send ``request(n)`` ``pace`` times a second for ``seconds``, each when it is due and a connection is free."""
+    statuses: dict[int, int] = {}
+    latencies: list[float] = []
+    cpu, started, number = time.process_time(), time.perf_counter(), 0
+    free = [_Connection(socket=socket.create_connection(("127.0.0.1", port))) for _ in range(connections)]
+    busy: dict[int, _Connection] = {}
+    with select.epoll() as poll:
+        for each in free:
+            poll.register(each.socket, select.EPOLLIN)
+        while busy or time.perf_counter() < started + seconds:
+            while free and time.perf_counter() >= (due := started + number / pace) and due < started + seconds:
+                connection = free.pop(0)  # By turns, so that none rests until the server hangs up.
+                busy[connection.socket.fileno()] = connection
+                connection.send(request(number))
+                number += 1
+            next_due = started + number / pace - time.perf_counter()
+            for handle, _ in poll.poll(min(_PATIENCE, max(0.0, next_due)) if free else _PATIENCE):
+                status = busy[handle].receive()
+                if status is not None:
+                    connection = busy.pop(handle)
+                    latencies.append(time.perf_counter() - connection.sent)
+                    statuses[status] = statuses.get(status, 0) + 1
+                    free.append(connection)
+        for each in free:
+            each.socket.close()
+    return Load(
+        statuses=statuses,
+        seconds=time.perf_counter() - started,
+        latencies=tuple(sorted(latencies)),
+        cpu_seconds=time.process_time() - cpu,
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import attachments
-from benchmarks.full import drain, growth, neighbours, proof, sustained
+from benchmarks.full import drain, endurance, growth, neighbours, proof, sustained
 from benchmarks.full.backlog import Hall, hall
 from benchmarks.full.processes import YARDSTICK, called
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench-full", description=__doc__)
     parser.add_argument(
         "--only",
-        choices=["drain", "neighbours", "sustained", "proof", "attachments", "growth"],
+        choices=["drain", "neighbours", "sustained", "proof", "attachments", "growth", "endurance"],
         help="measure this alone",
     )
     parser.add_argument("--short", action="store_true", help="a tenth of it, to see that it runs")
@@ -60,6 +60,10 @@ def main() -> None:
         with hall() as here:
             sizes = (2_000, 20_000) if short else (10_000, 1_000_000)
             results["growth"] = growth.run(here, sizes=sizes, number=50 if short else 300, rounds=1 if short else 3)
+    if options.only == "endurance":
+        with hall() as here:
+            stored, seconds, warm = (20_000, 20.0, 8.0) if short else (1_000_000, 600.0, 40.0)
+            results["endurance"] = endurance.run(here, stored=stored, seconds=seconds, warm=warm)
     if options.only in {None, "proof"}:
         results["proof"] = proof.run(seconds=1 if short else 5, rounds=1 if short else 6)
     if options.only in {None, "attachments"}:

@@ -54,17 +54,38 @@ def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
 
 def tree_cpu_seconds(*pids: int) -> float:
     """Return the CPU time of processes and of every process that they started and that lives."""
-    found, waiting = 0.0, list(pids)
-    while waiting:
-        threads = Path(f"/proc/{waiting.pop()}/task")
-        for each in threads.glob("*"):
+    found = 0.0
+    for pid in _tree(pids):
+        for each in Path(f"/proc/{pid}/task").glob("*"):
             with contextlib.suppress(OSError):  # A thread, or a process, that has just ended.
                 found += int((each / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
-                waiting += [int(child) for child in (each / "children").read_text(encoding="ascii").split()]
     return found
+
+
+def tree_resident_mebibytes(*pids: int) -> float:
+    """Return the memory that processes and all that they started hold now; what they share counts for each."""
+    found = 0.0
+    for pid in _tree(pids):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # It has just ended.
+            found += _resident(pid)
+    return found
+
+
+def _tree(pids: Sequence[int]) -> Iterator[int]:
+    waiting = list(pids)
+    while waiting:
+        pid = waiting.pop()
+        yield pid
+        for each in Path(f"/proc/{pid}/task").glob("*"):
+            with contextlib.suppress(OSError):
+                waiting += [int(child) for child in (each / "children").read_text(encoding="ascii").split()]
 
 
 def resident_mebibytes(process: subprocess.Popen[bytes]) -> float:
     """Return the memory that a process holds now."""
-    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    return _resident(process.pid)
+
+
+def _resident(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return int(status.partition("VmRSS:")[2].split()[0]) / 1024

@@ -22,7 +22,7 @@ _PATIENCE = 240.0
 def run(hall: Hall, *, seconds: float) -> dict[str, Any]:
     """Send as fast as eight connections can for ``seconds``, then let what is queued go out."""
     door, there = free_port(), free_port()
-    _point_at(hall, f"http://127.0.0.1:{there}/healthy/0")
+    point_at(hall, f"http://127.0.0.1:{there}/healthy/0")
     environment = {"HUB_DATABASE_URL": hall.url, "HUB_BASE_URL": f"http://127.0.0.1:{door}"}
     data = ["--data", str(hall.data)]
     with (
@@ -45,16 +45,17 @@ def run(hall: Hall, *, seconds: float) -> dict[str, Any]:
         watcher = threading.Thread(target=look)
         watcher.start()
         seen = load.post(door, request, connections=_CONNECTIONS, seconds=seconds)
-        drained = _drained(hall)
+        left = drained(hall)
         over.set()
         watcher.join()
-    return _figures(hall, seen, points, seconds=seconds, drained=drained)
+    return _figures(hall, seen, points, seconds=seconds, left=left)
 
 
 _COUNTS = "SELECT count(*), count(*) FILTER (WHERE state = 'delivered') FROM deliveries"
 
 
-def _point_at(hall: Hall, url: str) -> None:
+def point_at(hall: Hall, url: str) -> None:
+    """Have applications go to a receiver."""
     store = Store(hall.url)
     stored = store.parties.destination(hall.origin)
     assert stored is not None
@@ -62,7 +63,7 @@ def _point_at(hall: Hall, url: str) -> None:
     store.close()
 
 
-def _drained(hall: Hall) -> float:
+def drained(hall: Hall) -> float:
     """Wait until everything is delivered; return the seconds that it took."""
     begun = time.monotonic()
     while hall.left() and time.monotonic() < begun + _PATIENCE:
@@ -70,7 +71,7 @@ def _drained(hall: Hall) -> float:
     return time.monotonic() - begun
 
 
-def _figures(hall: Hall, seen: load.Load, points: list[Any], *, seconds: float, drained: float) -> dict[str, Any]:
+def _figures(hall: Hall, seen: load.Load, points: list[Any], *, seconds: float, left: float) -> dict[str, Any]:
     acknowledged = seen.statuses.get(202, 0)
     accepted, delivered = hall.rows(_COUNTS)[0]
     # The submission that copies are made of was there before, and is not delivered.
@@ -86,7 +87,7 @@ def _figures(hall: Hall, seen: load.Load, points: list[Any], *, seconds: float, 
         "second half against first": _rate(middle[half:]) / _rate(middle[: half + 1]),
         "serve_growth_mib": middle[-1][3] - middle[0][3],
         "work_growth_mib": middle[-1][4] - middle[0][4],
-        "drained_seconds": drained,
+        "drained_seconds": left,
         "delivered": delivered,
         "open": open_,
         "holds": acknowledged == delivered + open_,
