@@ -99,6 +99,8 @@ _STOPS = frozenset(
         *("xml.abstract", "xml.nil", "xml.type", "xml.wildcard"),
     )
 )
+#: What is said of values that are compared with others.
+_SAID_OF_VALUES = frozenset({"xml.enumeration", "xml.fixed"})
 #: How often a schema is compiled before it counts as wrong.
 _TRIES = 3
 #: Complaints of a stream for each violation that a report names; more where some of them may turn out to be none.
@@ -216,7 +218,7 @@ class XsdSchema:
         found: list[XmlFinding] = []
         if compares or not valid:
             found = self._complaints(respelt(tree, met.respelt))
-            found += self._broken_patterns(tree, met.respelt)
+            found = self._beside_what_is_written(found, tree, met)
             found = without_repeated_ids(found, tree, met.repeated)
             found = without_same_values(found, tree, self._walk.table)
         faults = faults_beside(found, tree, met.faults)
@@ -234,14 +236,31 @@ class XsdSchema:
             namespaces=words.namespaces,
         )
 
-    def _broken_patterns(self, tree: Any, places: list[Respelt]) -> list[XmlFinding]:
-        """Return what is said of patterns at places that were spelt otherwise: a pattern is about the text as it is written."""
-        written = [Respelt(each.element, each.attribute, each.written) for each in places]
-        if written == places:
-            return []
-        changed = {(each.element, each.attribute) for each in places}
-        said = self._complaints(respelt(tree, written))
-        return [each for each in said if each.rule == "xml.pattern" and place_of(tree, each) in changed]
+    def _beside_what_is_written(self, found: list[XmlFinding], tree: Any, met: Met) -> list[XmlFinding]:
+        """Return complaints of a tree with values spelt otherwise, held against the tree with the texts as they are written.
+
+        A pattern is about the text. A value is one that is enumerated or fixed if it is so in either spelling: libxml2
+        compares some values as texts. Where only the written one is, it stays, and with which keys it is one is not told.
+        """
+        written = [Respelt(each.element, each.attribute, each.written) for each in met.respelt]
+        if written == met.respelt:
+            return found
+        changed = {(each.element, each.attribute) for each in met.respelt}
+        said = [each for each in self._complaints(respelt(tree, written)) if place_of(tree, each) in changed]
+        refused = {(place_of(tree, each), each.rule) for each in said}
+        mistaken = {
+            place
+            for each in found
+            if each.rule in _SAID_OF_VALUES
+            and (place := place_of(tree, each)) in changed
+            and (place, each.rule) not in refused
+        }
+        if mistaken:
+            met.unjudged += len(mistaken)
+            spelt = zip(met.respelt, written, strict=True)
+            chosen = [own if (new.element, new.attribute) in mistaken else new for new, own in spelt]
+            found = self._complaints(respelt(tree, chosen))
+        return found + [each for each in said if each.rule == "xml.pattern"]
 
     def _complaints(self, tree: Any) -> list[XmlFinding]:
         with self._lock:
