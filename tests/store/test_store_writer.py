@@ -42,7 +42,7 @@ class _Gate:
         self._go = threading.Event()
         begun = threading.Event()
         self.done = writer.run(lambda _connection: (begun.set(), self._go.wait(5)))
-        assert begun.wait(5)
+        assert begun.wait(30)
 
     def open(self) -> None:
         self._go.set()
@@ -272,7 +272,7 @@ def test_who_waits_behind_a_writer_that_died_is_told_when_it_is_closed(store_url
     watch = Supervisor(pauses=Pauses(first=3600, longest=3600), fell=lambda _name: fallen.set())
     writer = Writer(engine, wake=wake, supervisor=watch)
     writer.run(_put("a"), wakes=True).result(5)
-    assert fallen.wait(5)
+    assert fallen.wait(30)
     waiting = writer.run(_put("b"))
     writer.close()
     engine.dispose()
