@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from uuid import UUID
 
-from hub.administration.destinations import Draft
+from hub.administration.onboarding_live import GoLive, LiveRules
 from hub.administration.onboarding_making import CITY, Making, Owners
 from hub.administration.onboarding_pack import PackFacts, pack
 from hub.administration.onboarding_plans import (
@@ -63,6 +63,17 @@ class OnboardingService:
         self.owners = owners
         self._store = owners.store
         self._kept = owners.store.onboarding
+        #: Puts into service, and finishes what broke off.
+        self.going = GoLive(
+            owners,
+            LiveRules(
+                rules=self._rules,
+                place=lambda row, now: self._judges(now).place(Plan.of(row.plan)),
+                maker=self._maker,
+                require=self._require_live,
+            ),
+            self._alone,
+        )
 
     # --- Handing in
 
@@ -306,17 +317,35 @@ class OnboardingService:
         """Put those authorities of a run that are ready into service, or these alone; return their areas.
 
         Their destinations take submissions, and a version of the routing table with their rules is drafted in the name of
-        whoever handed them in, and approved and activated in the name of the person. Where that fails, they are as before.
+        whoever handed them in, and approved and activated in the name of the person. Where that is refused, they are as
+        before; where it breaks off, a duty finishes it (:mod:`hub.administration.onboarding_live`).
 
         Raises:
             Forbidden, NotFound, Conflict: as :meth:`release`; the person operates and approves, and did not hand it in.
             Invalid: one of ``areas`` is not ready, or none is (``onboarding-not-ready``); the check finds errors.
         """
         run, rows = self.show(run_id, person)
-        self._approver(run, rows, person, now)
+        self._require_live(run, rows, person, now)
+        self._maker(run)
+        with self._alone(run_id, now) as go_on:
+            finished = self.going.finish(self._kept.run(run_id), go_on, now=now)
+            if finished and set(areas) <= set(finished):
+                return finished
+            ready = self._ready(run_id, rows, areas, person, now)
+            self.going.begin(run, ready, person, text=_text(text), now=now)
+            return [*finished, *self.going.finish(self._kept.run(run_id), go_on, now=now)]
+
+    def _require_live(self, run: OnboardingRun, rows: Sequence[OnboardingRow], person: Person, now: datetime) -> None:
+        """Raise ``Forbidden`` where a person may not put these of a run into service."""
+        require_second_human(self._store, person.name, [run.proposed_by], now=now)
         for row in rows:
-            person.require(Right.OPERATE, _At(tenant=row.ars, tenant_id=row.tenant_id))
-        maker = self._maker(run)
+            for right in (Right.APPROVE, Right.OPERATE):
+                person.require(right, _At(tenant=row.ars, tenant_id=row.tenant_id))
+
+    def _ready(
+        self, run_id: int, rows: Sequence[OnboardingRow], areas: Sequence[str], person: Person, now: datetime
+    ) -> dict[str, UUID]:
+        """Return the destinations of those that are ready, by area; raise ``Invalid`` where one that is wanted is not."""
         wanted = {row.ars for row in rows if not areas or row.ars in areas}
         standings = [each for each in self._standings(person, now) if each.place.area.ars in wanted]
         ready = [
@@ -326,56 +355,24 @@ class OnboardingService:
         ]
         if not ready or (areas and {each.place.area.ars for each in ready} != set(areas)):
             raise _not_ready(sorted(wanted - {each.place.area.ars for each in ready}))
-        before = [each.destination for each in ready if each.destination is not None]
-        plans = self._kept.approved(scope=EVERYTHING)
-        rules = self._rules(ready, plans, now)
-        self._require_good(rules, before, now)
-        started: list[Served] = []
-        try:
-            for each in before:
-                if each.status != "active":
-                    self.owners.destinations.change(each.destination_id, Draft(status="active"), person, now=now)
-                    started.append(each)
-            self._route(rules, run, maker=maker, person=person, text=text, now=now)
-        except HubError:
-            for each in started:
-                self.owners.destinations.change(each.destination_id, Draft(status="inactive"), person, now=now)
-            raise
-        return [each.place.area.ars for each in ready]
+        placed = [(each.place, each.destination.destination_id) for each in ready if each.destination is not None]
+        self._require_good(self._rules(placed, now), [here for _, here in placed], now)
+        return {place.area.ars: here for place, here in placed}
 
-    def _route(
-        self, rules: Sequence[Rule], run: OnboardingRun, *, maker: Person, person: Person, text: str, now: datetime
-    ) -> None:
-        book = self.owners.book
-        if list(book.at(now)) == list(rules):
-            return
-        draft = book.draft(maker, title=_text(f"{run.title} ({run.run_id})"), now=now, rules=rules)
-        try:
-            word = _text(text) or _WORD
-            approved = book.approve(draft.number, person, revision=draft.revision, now=now, text=word)
-            book.activate(approved.number, person, now=now, text=word)
-        except HubError:
-            with suppress(HubError):
-                book.discard(draft.number, maker, revision=draft.revision, now=now)
-            raise
-
-    def _rules(
-        self, ready: Sequence[AuthorityStanding], plans: Mapping[str, OnboardingRow], now: datetime
-    ) -> list[Rule]:
+    def _rules(self, placed: Sequence[tuple[Place, UUID]], now: datetime) -> list[Rule]:
         """Return the rules of the table in force, with those of authorities in the place of what they had by template."""
-        judges = self._judges(now)
+        judges, plans = self._judges(now), self._kept.approved(scope=EVERYTHING)
         made: list[Rule] = []
-        for each in ready:
-            if each.row is not None and each.destination is not None:
-                plan = Plan.of(plans[each.place.area.ars].plan)
-                made += judges.template(plan).rules(each.place, short_name(each.place), each.destination.destination_id)
-        return _with_rules(self.owners.book.at(now), made, [each.place.area.ars for each in ready])
+        for place, here in placed:
+            plan = Plan.of(plans[place.area.ars].plan)
+            made += judges.template(plan).rules(place, short_name(place), here)
+        return _with_rules(self.owners.book.at(now), made, [place.area.ars for place, _ in placed])
 
-    def _require_good(self, rules: Sequence[Rule], active: Iterable[Served], now: datetime) -> None:
+    def _require_good(self, rules: Sequence[Rule], active: Iterable[UUID], now: datetime) -> None:
         """Raise ``Invalid`` where the check would find errors in the rules once destinations are active."""
         facts = destination_facts(self._store, self.owners.policy, now)
         for each in active:
-            facts[each.destination_id] = replace(facts[each.destination_id], status="active")
+            facts[each] = replace(facts[each], status="active")
         errors = self._errors(rules, facts, now)
         if errors:
             raise refused([CellFault(row=0, column="", text=text) for _, text in errors])
@@ -623,8 +620,6 @@ _FOREIGN = Text(
     "zuständig ist, ändert ihn.",
     "This area is served by a destination outside the scope of those who take in and release. Its owner changes it.",
 )
-#: What stands as the reason where the person gives none: warnings of the check take a word.
-_WORD = "Aufnahme / onboarding"
 _DONE = {
     ChangeState.APPROVED: "release",
     ChangeState.REFUSED: "refuse",

@@ -542,9 +542,10 @@ def _clearing(hub: Context) -> list[Duty]:
 
 
 def _counting(hub: Context) -> list[Duty]:
-    every = timedelta(hours=1)
+    every, going = timedelta(hours=1), hub.onboarding.going
     return [
         Duty(name="place-strays", every=timedelta(minutes=5), run=lambda _: hub.store.tenants.place_strays()),
+        Duty(name="go-live", every=timedelta(minutes=1), run=going.resume, pending=going.pending),
         Duty(name="usage", every=every, run=hub.roll_up.run),
         Duty(name="watch", every=every, run=hub.watch.run),
         Duty(name="ai-links", every=every, run=hub.link_watch.run, pending=hub.link_watch.pending),

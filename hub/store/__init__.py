@@ -14,7 +14,7 @@ from hub.store.database import Page, all_items, all_pages, met_unreadable
 from hub.store.deliveries import CircuitChange
 from hub.store.event_log import AUDIT_LOG, Checkpoint, LeafStanding
 from hub.store.findings import FindingKind, WatchFinding, WatchPatience
-from hub.store.onboarding import OnboardingRow, OnboardingRun, Served, decided_already
+from hub.store.onboarding import GoingLive, OnboardingRow, OnboardingRun, Served, decided_already
 from hub.store.outboxes import OutboxAttempt, Telling
 from hub.store.parties import NewDestination
 from hub.store.plain_door import Filed
@@ -82,6 +82,7 @@ __all__ = [
     "Failure",
     "Filed",
     "FindingKind",
+    "GoingLive",
     "Holdings",
     "Invitation",
     "KeyChange",

@@ -40,8 +40,22 @@ _REGION = re.compile(r'"DE([0-9]{2,12})"')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GoingLive:
+    """What of a run somebody began to put into service: the destination of each area, and those that were not active before."""
+
+    by: str
+    at: datetime
+    text: str
+    destinations: Mapping[str, UUID]
+    started: Sequence[UUID]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OnboardingRun:
-    """What somebody handed in, and what a second person said of it. ``rows`` counts its authorities, ``made`` those done."""
+    """What somebody handed in, and what a second person said of it. ``rows`` counts its authorities, ``made`` those done.
+
+    ``going_live`` stands while some of it are put into service, and until that is finished.
+    """
 
     run_id: int = 0
     title: str
@@ -51,6 +65,7 @@ class OnboardingRun:
     decided_by: str | None = None
     decided_at: datetime | None = None
     remark: str = ""
+    going_live: GoingLive | None = None
     rows: int = 0
     made: int = 0
 
@@ -128,6 +143,34 @@ class Onboarding:
 
         self._database.write(write)
         return self.run(run_id)
+
+    def begin_live(self, run_id: int, going: GoingLive, *, audit: AuditEntry) -> None:
+        """Note what of a run is put into service from now on; raise ``Conflict`` where something of it is already."""
+        values = {"going_live": _going_json(going)}
+        here = and_(_RUNS.c.run_id == run_id, _RUNS.c.going_live.is_(None))
+
+        def write(connection: Connection) -> None:
+            if connection.execute(update(_RUNS).where(here).values(values)).rowcount == 0:
+                raise decided_already()
+            write_audit(connection, audit)
+
+        self._database.write(write)
+
+    def end_live(self, run_id: int, *, audit: AuditEntry | None = None) -> None:
+        """Note that it is finished; ``audit`` says so where it was taken back."""
+        here = and_(_RUNS.c.run_id == run_id, _RUNS.c.going_live.is_not(None))
+
+        def write(connection: Connection) -> None:
+            ended = connection.execute(update(_RUNS).where(here).values({"going_live": None})).rowcount
+            if ended and audit is not None:
+                write_audit(connection, audit)
+
+        self._database.write(write)
+
+    def going_live(self) -> list[OnboardingRun]:
+        """Return the runs of which some are being put into service, the oldest first."""
+        statement = _runs().where(_RUNS.c.going_live.is_not(None)).order_by(_RUNS.c.run_id)
+        return self._database.all(statement, _RUNS, _read_run)
 
     def run(self, run_id: int) -> OnboardingRun:
         """Return a run; raise ``NotFound``."""
@@ -272,6 +315,31 @@ def _row(row: OnboardingRow, run_id: int) -> dict[str, Any]:
     }
 
 
+def _going_json(going: GoingLive) -> str:
+    return to_json(
+        {
+            "by": going.by,
+            "at": micros(going.at),
+            "text": going.text,
+            "destinations": {ars: str(each) for ars, each in going.destinations.items()},
+            "started": [str(each) for each in going.started],
+        }
+    )
+
+
+def _going(stored: str | None) -> GoingLive | None:
+    if stored is None:
+        return None
+    kept = json_object(stored)
+    return GoingLive(
+        by=kept["by"],
+        at=moment(kept["at"]),
+        text=kept["text"],
+        destinations={ars: UUID(each) for ars, each in kept["destinations"].items()},
+        started=tuple(UUID(each) for each in kept["started"]),
+    )
+
+
 @reads(_RUNS)
 def _read_run(row: Any) -> OnboardingRun:
     return OnboardingRun(
@@ -283,6 +351,7 @@ def _read_run(row: Any) -> OnboardingRun:
         decided_by=row.decided_by,
         decided_at=maybe_moment(row.decided_at),
         remark=row.remark,
+        going_live=_going(row.going_live),
         rows=row.rows,
         made=row.made,
     )

@@ -57,6 +57,7 @@ from hub.store import (
     AuditEntry,
     CaseHead,
     DeliveryState,
+    GoingLive,
     Invitation,
     LoginStep,
     Notice,
@@ -285,6 +286,8 @@ def _people(store: Store) -> None:
     store.tenants.add([tenant("kreis"), tenant("gemeinde", parent="kreis")], audit=AUDIT)
     store.tenants.grant(granted("gemeinde"), audit=AUDIT)
     store.onboarding.add(ONBOARDING, [taken_in("064390015015")], audit=AUDIT)
+    store.onboarding.add(ONBOARDING, [taken_in("064390002002")], audit=AUDIT)
+    store.onboarding.begin_live(2, GOING, audit=AUDIT)
     _stray(store)
 
 
@@ -297,6 +300,7 @@ def _stray(store: Store) -> None:
 
 
 ONBOARDING = OnboardingRun(title="Kreis", proposed_by="anna", proposed_at=NOW)
+GOING = GoingLive(by="bert", at=NOW, text="", destinations={}, started=())
 
 
 def taken_in(ars: str) -> OnboardingRow:
@@ -518,6 +522,8 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "onboarding.made": lambda s, _: s.onboarding.made(
         1, "064390015015", tenant_id=None, client_id="c", destination_id=None, at=NOW
     ),
+    "onboarding.begin_live": lambda s, _: s.onboarding.begin_live(1, GOING, audit=AUDIT),
+    "onboarding.end_live": lambda s, _: s.onboarding.end_live(2, audit=AUDIT),
     "onboarding.tested": lambda s, _: s.onboarding.tested(1, "064390015015", at=NOW, well=True),
     "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
     "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),

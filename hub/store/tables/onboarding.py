@@ -18,6 +18,8 @@ onboarding_runs = Table(
     Column("decided_by", Text),
     Column("decided_at", BigInteger),
     Column("remark", Text, nullable=False),
+    #: What of it is being put into service, as JSON; empty before and after.
+    Column("going_live", Text),
 )
 
 #: Each authority of a run: what is wanted (public keys only), and what came of it.
