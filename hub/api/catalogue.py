@@ -244,6 +244,7 @@ def _explanation_json(explanation: Explanation) -> dict[str, Any]:
         "tableVersion": explanation.table_version,
         "destinationId": str(destination_id) if destination_id is not None else None,
         "rule": explanation.rule.id if explanation.rule is not None else None,
+        "access": explanation.access.value if explanation.access is not None else None,
         "lines": {"de": explanation.lines("de"), "en": explanation.lines("en")},
     }
 

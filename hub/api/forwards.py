@@ -33,7 +33,7 @@ class CaseForwards:
             case_id=UUID(caseId),
             submission_id=UUID(body["submissionId"]),
             service=body.get("service", ""),
-            area=body["ars"],
+            area=body.get("ars", ""),
             reason=body["reason"],
             announced=tuple(UUID(each) for each in body.get("announcedAttachments", ())),
         )

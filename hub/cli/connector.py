@@ -301,7 +301,9 @@ def _say_next(folder: Path, written: dict[str, Any]) -> None:
     default=Path(_CONFIG),
     show_default=True,
 )
-@click.option("--area", required=True, help="Where it belongs: ARS, of a municipality 12 digits.")
+@click.option(
+    "--area", default="", help="Where it belongs: ARS, of a municipality 12 digits.  [default: where it came for]"
+)
 @click.option("--service", default="", help="LeiKa key as a URN, if it is another service than it came for.")
 @click.option(
     "--reason", required=True, type=click.Choice(list(FORWARD_REASONS_BY_NAME)), help="Why; stands in the log."

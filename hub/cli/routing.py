@@ -46,14 +46,17 @@ def route() -> None:
 @click.option("--at", default=None, help="As of this moment (ISO 8601 with offset).  [default: now]")
 @data_option
 def explain(service: str, ars: str, at: str | None, data: Path) -> None:
-    """Print which rules were considered, prefix by prefix, and who is responsible. Exit 1 if nobody is."""
+    """Print which rules were considered, prefix by prefix, who is responsible and who may apply there.
+
+    Exit 1 if nobody is responsible.
+    """
     on = _moment(at) or utc_now()
     with _tables(settings_for(data)) as tables:
         table, area = tables.at(on), Area.from_ars(ars)
         service = service_urn(service) if service.isdigit() else service
         for line in table.explain(area, service, on).lines():
             click.echo(line)
-        table.route(area, service, on)
+        table.responsible(area, service, on)
 
 
 @contextmanager

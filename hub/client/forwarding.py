@@ -63,7 +63,7 @@ class CaseOrigin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ForwardRequest:
-    """What is to be handed on, where to and why; ``request_id`` tells a repeat."""
+    """What is to be handed on, where to and why; ``request_id`` tells a repeat. Empty ``service`` and ``ars``: the case's."""
 
     request_id: UUID
     case_id: UUID
@@ -135,13 +135,13 @@ class Forwarder:
 
 
 def _said(wish: ForwardRequest) -> dict[str, Any]:
-    return {
+    said = {
         "requestId": str(wish.request_id),
         "submissionId": str(wish.submission_id),
         "service": wish.service,
-        "ars": wish.ars,
         "reason": wish.reason,
     }
+    return said | ({"ars": wish.ars} if wish.ars else {})
 
 
 def _text(found: Mapping[str, Any], name: str) -> str:

@@ -1,6 +1,7 @@
 """What has to happen in a case by when, as the hub's catalogue says of its service, counted from the signed time of receipt.
 
-The last days are written down when the case arrives: what the service says later is for later cases.
+The last days are written down when the case arrives: what the service says later is for later cases. So is the procedure that a
+case goes on to where it is not freed (``onward``), which the page for clerks proposes.
 """
 
 from __future__ import annotations
@@ -30,6 +31,12 @@ CREATE TABLE IF NOT EXISTS case_deadline (
   last_day TEXT NOT NULL,
   PRIMARY KEY (case_id, name)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS case_onward (
+  case_id TEXT NOT NULL PRIMARY KEY,
+  service TEXT NOT NULL,
+  de      TEXT NOT NULL,
+  en      TEXT NOT NULL
+) STRICT;
 """
 
 
@@ -43,8 +50,16 @@ class CaseDeadline:
     last_day: date
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Onward:
+    """The procedure that a case goes on to where it is not freed."""
+
+    service: str
+    name: Text
+
+
 class CaseDeadlines:
-    """The deadlines of cases. ``session`` leads to the hub's root; what it asks is public."""
+    """The deadlines of cases, and where they go on to. ``session`` leads to the hub's root; what it asks is public."""
 
     def __init__(self, journal: Journal, session: Session) -> None:
         self._journal = journal
@@ -58,9 +73,13 @@ class CaseDeadlines:
             Unavailable: the hub cannot be asked now.
         """
         day = _legal_day(received)
-        if not service or day is None or self.of_case(case_id):
+        if not service or self.of_case(case_id) or self.onward(case_id) is not None:
             return
-        for rule in self._rules(service):
+        found = self._service(service)
+        self._note_onward(case_id, str(found.get("onward", ""))[:200])
+        for rule in _rules(found):
+            if day is None:
+                return
             with self._journal.writing() as connection:
                 connection.execute(
                     "INSERT INTO case_deadline (case_id, name, de, en, law, last_day) VALUES (?, ?, ?, ?, ?, ?)"
@@ -90,20 +109,41 @@ class CaseDeadlines:
             for row in rows
         ]
 
+    def onward(self, case_id: UUID) -> Onward | None:
+        """Return the procedure that a case goes on to where it is not freed, None where the catalogue names none."""
+        rows = self._journal.rows("SELECT * FROM case_onward WHERE case_id = ?", (str(case_id),))
+        return next((Onward(service=row["service"], name=Text(row["de"], row["en"])) for row in rows), None)
+
     def sweep(self) -> None:
         """Forget the deadlines of cases that are forgotten."""
         with self._journal.writing() as connection:
             connection.execute("DELETE FROM case_deadline WHERE case_id NOT IN (SELECT case_id FROM case_file)")
+            connection.execute("DELETE FROM case_onward WHERE case_id NOT IN (SELECT case_id FROM case_file)")
 
-    def _rules(self, service: str) -> list[DeadlineRule]:
+    def _note_onward(self, case_id: UUID, service: str) -> None:
+        if not service:
+            return
+        names = [str(self._service(service, language).get("name", service))[:200] for language in ("de", "en")]
+        with self._journal.writing() as connection:
+            connection.execute(
+                "INSERT INTO case_onward (case_id, service, de, en) VALUES (?, ?, ?, ?) ON CONFLICT (case_id) DO NOTHING",
+                (str(case_id), service, *names),
+            )
+
+    def _service(self, service: str, language: str = "de") -> Mapping[str, Any]:
+        """Return what the hub's catalogue says of a service; nothing of one that it does not know."""
         try:
-            found = self._session.json("GET", f"/hub/v1/services/{quote(service, safe='')}")
-            return [_rule(each) for each in found.get("deadlines", ())]
-        except (Refused, KeyError, TypeError, ValueError, AttributeError) as exc:
-            # A service that the hub's catalogue does not know has none, and a hub of before says none.
-            if not isinstance(exc, Refused):
-                _log.warning("the hub's deadlines cannot be read: %s", type(exc).__name__)
-            return []
+            return self._session.json("GET", f"/hub/v1/services/{quote(service, safe='')}", query={"lang": language})
+        except Refused:
+            return {}
+
+
+def _rules(found: Mapping[str, Any]) -> list[DeadlineRule]:
+    try:
+        return [_rule(each) for each in found.get("deadlines", ())]
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        _log.warning("the hub's deadlines cannot be read: %s", type(exc).__name__)
+        return []
 
 
 def _rule(said: Mapping[str, Any]) -> DeadlineRule:

@@ -327,11 +327,11 @@ class Desk:
                 Text(f"Wählen Sie einen Grund. Es gibt: {names}.", f"Choose a reason. There are: {names}."),
                 field="reason",
             )
-        if not _ARS.fullmatch(wish.area):
+        if wish.area and not _ARS.fullmatch(wish.area):
             raise Invalid(
                 Text(
-                    "Nennen Sie das Gebiet mit seinem Regionalschlüssel (ARS), bei einer Gemeinde 12 Ziffern.",
-                    "Name the area by its key (ARS), of a municipality 12 digits.",
+                    "Nennen Sie das Gebiet mit seinem Regionalschlüssel (ARS), bei einer Gemeinde 12 Ziffern, oder keines.",
+                    "Name the area by its key (ARS), of a municipality 12 digits, or none.",
                 ),
                 field="area",
             )

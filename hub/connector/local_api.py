@@ -298,17 +298,17 @@ def forward_by_interface(settings: LocalInterface, wish: WantedForward, *, check
 def read_forward(said: Mapping[str, Any], request_id: UUID, submission_id: UUID) -> WantedForward:
     """Return a hand-on as a system wants it; ``Malformed`` names the member that cannot be used."""
     _require_only(said, ("service", "ars", "reason", "text"))
-    for name in ("ars", "reason"):
-        if not isinstance(said.get(name), str):
+    if not isinstance(said.get("reason"), str):
+        raise Malformed(_field("reason"))
+    service, area = said.get("service", ""), said.get("ars", "")
+    for name, value in (("service", service), ("ars", area)):
+        if not isinstance(value, str):
             raise Malformed(_field(name))
-    service = said.get("service", "")
-    if not isinstance(service, str):
-        raise Malformed(_field("service"))
     return WantedForward(
         request_id=request_id,
         submission_id=submission_id,
         service=service,
-        area=said["ars"],
+        area=area,
         reason=said["reason"],
         text=_text_of(said),
     )

@@ -62,7 +62,7 @@ class ForwardWish:
     """What an authority wants handed on, and where to. ``request_id`` is its own, by which a repeat is known.
 
     ``service`` may be empty: then it is the one that the case came for, or, of what was not freed, the one that its entry in
-    the catalogue names for that (``onward``).
+    the catalogue names for that (``onward``). An empty ``area`` is the one that the case came for.
     """
 
     request_id: UUID
@@ -128,8 +128,7 @@ class Forwarding:
 
     def check(self, wish: ForwardWish, *, caller: Caller, now: datetime) -> NextAuthority:
         """Say whom a case would go to; nothing is stored. Errors as :meth:`begin`."""
-        old = self._submission(wish, caller)
-        return self._next(replace(wish, service=self._service(wish, old)), now)
+        return self._next(self._completed(wish, self._submission(wish, caller)), now)
 
     def begin(self, wish: ForwardWish, *, caller: Caller, now: datetime) -> BegunForward:
         """Open the new case with the next authority; the same request again is the one that there is.
@@ -154,7 +153,7 @@ class Forwarding:
             if known is not None:
                 return known
         old = self._submission(wish, caller)
-        wish = replace(wish, service=self._service(wish, old))
+        wish = self._completed(wish, old)
         self._require_first(wish)
         authority = self._next(wish, now)
         link = self._link(wish, authority, old, caller, now)
@@ -250,6 +249,18 @@ class Forwarding:
                 slug="forward-after-deletion",
             )
         return message
+
+    def _completed(self, wish: ForwardWish, old: StoredMessage) -> ForwardWish:
+        """Return the wish with the service and the area that it leaves to what the case came for."""
+        if not wish.area and old.area is None:
+            raise Invalid(
+                Text(
+                    "Der Vorgang nennt kein Gebiet. Nennen Sie es mit seinem Regionalschlüssel (ARS).",
+                    "The case names no area. Name it by its key (ARS).",
+                ),
+                field="ars",
+            )
+        return replace(wish, service=self._service(wish, old), area=wish.area or old.area or "")
 
     def _service(self, wish: ForwardWish, old: StoredMessage) -> str:
         """Return the service that a case goes on for, where the wish names none."""

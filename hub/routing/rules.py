@@ -59,6 +59,18 @@ class RuleAccess(StrEnum):
     #: Nobody yet, or nobody any more; who is responsible is told all the same.
     CLOSED = "closed"
 
+    @property
+    def label(self) -> Text:
+        """The state in words."""
+        return _ACCESS_LABELS[self]
+
+
+_ACCESS_LABELS = {
+    RuleAccess.OPEN: Text("offen", "open"),
+    RuleAccess.PILOT: Text("Erprobung, nur auf Einladung", "on trial, by invitation only"),
+    RuleAccess.CLOSED: Text("noch nicht online", "not online yet"),
+}
+
 
 @functools.cache
 def _german_time() -> ZoneInfo:

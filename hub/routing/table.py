@@ -53,7 +53,10 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """The way to an answer. ``rule`` is the deciding rule, or ``refusal`` says why there is none."""
+    """The way to an answer. ``rule`` is the deciding rule, or ``refusal`` says why there is none.
+
+    ``deciding`` is the rule that says who is responsible, also where its ``access`` does not let everybody apply.
+    """
 
     area: Area
     area_name: str
@@ -64,6 +67,12 @@ class Explanation:
     tried: tuple[Tried, ...]
     rule: Rule | None
     refusal: Text | None
+    deciding: Rule | None
+
+    @property
+    def access(self) -> RuleAccess | None:
+        """Who may apply there; None where nobody is responsible."""
+        return None if self.deciding is None else self.deciding.access
 
     @property
     def destination_id(self) -> UUID | None:
@@ -91,22 +100,25 @@ class Explanation:
             for item in step.considered:
                 mark = "->" if item.taken else "  "
                 texts.append(Text(*(f" {mark} {item.rule.id}: {why}" for why in (item.why.de, item.why.en))))
-        return [*texts, self._answer()]
+        return [*texts, *self._answer()]
 
-    def _answer(self) -> Text:
-        if self.rule is not None:
-            target = self.rule.destination
-            return Text(
-                f"Zuständig: {target} nach Regel {self.rule.id}", f"Responsible: {target} by rule {self.rule.id}"
-            )
+    def _answer(self) -> list[Text]:
         refusal = self.refusal or Text("", "")
-        return Text(f"Keine zuständige Stelle: {refusal.de}", f"No responsible authority: {refusal.en}")
+        if self.deciding is None:
+            return [Text(f"Keine zuständige Stelle: {refusal.de}", f"No responsible authority: {refusal.en}")]
+        target, rule, said = self.deciding.destination, self.deciding.id, self.deciding.access.label
+        access = Text(f"Zugang: {said.de}", f"Access: {said.en}")
+        if self.refusal is not None:
+            access = Text(f"{access.de}. {refusal.de}", f"{access.en}. {refusal.en}")
+        return [access, Text(f"Zuständig: {target} nach Regel {rule}", f"Responsible: {target} by rule {rule}")]
 
 
 def explain(table: RoutingTable, area: Area, service: str, on: datetime) -> Explanation:
     """Explain what ``table`` answers for area and service at the aware moment ``on``."""
-    refusal = _refusal_of(table, area, service, on)
+    refused = _refusal_of(table, area, service, on)
     tried, winners = _tried(table, area, service, on)
+    # Who may not apply is told who is responsible all the same.
+    decides = refused is None or refused.members.get("cause") in {"closed", "by-invitation"}
     return Explanation(
         area=area,
         area_name=table.gazetteer.name(area),
@@ -115,8 +127,9 @@ def explain(table: RoutingTable, area: Area, service: str, on: datetime) -> Expl
         on=on,
         table_version=table.version,
         tried=tried,
-        rule=winners[0] if winners and refusal is None else None,
-        refusal=refusal,
+        rule=winners[0] if winners and refused is None else None,
+        refusal=None if refused is None else refused.detail,
+        deciding=winners[0] if winners and decides else None,
     )
 
 
@@ -151,11 +164,11 @@ def validity(rule: Rule) -> Text:
     return Text(f"Gilt{since[0]}{until[0]}.", f"Holds{since[1]}{until[1]}.")
 
 
-def _refusal_of(table: RoutingTable, area: Area, service: str, on: datetime) -> Text | None:
+def _refusal_of(table: RoutingTable, area: Area, service: str, on: datetime) -> NoRoute | None:
     try:
         table.route(area, service, on)
     except NoRoute as exc:
-        return exc.detail
+        return exc
     return None
 
 

@@ -202,7 +202,7 @@ def test_the_area_may_be_given_as_ags(served):
 
 def test_the_route_is_explained(served):
     explained = served.get("/hub/v1/routes/explain", params={"service": BAUEN, "ars": TAUNUSSTEIN}).json()
-    assert explained["rule"] == "rtk-bauaufsicht"
+    assert (explained["rule"], explained["access"]) == ("rtk-bauaufsicht", "open")
     assert any("06439" in line for line in explained["lines"]["de"])
 
 

@@ -177,7 +177,7 @@ def test_a_removed_last_event_is_found(hub, stage):
 
 def test_a_route_is_explained(hub):
     code, said = hub("route", "explain", "--service", BAUEN, "--ars", TAUNUSSTEIN)
-    assert (code, "rtk-bauaufsicht" in said) == (0, True)
+    assert (code, "rtk-bauaufsicht" in said, "Zugang: offen" in said) == (0, True, True)
 
 
 def test_a_route_is_explained_for_the_other_name_of_the_service(hub):

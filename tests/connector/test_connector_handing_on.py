@@ -436,6 +436,39 @@ def test_where_it_takes_two_a_colleague_agrees_on_the_page(towns: Towns):
     assert hanau.say.desk.forwards.origin(wished_case(desk, wished.request_id)) is not None
 
 
+def test_the_page_proposes_what_the_catalogue_names_for_what_is_not_freed(
+    towns: Towns, monkeypatch: pytest.MonkeyPatch
+):
+    catalogue = towns.stage.hub.services()
+    named = ServiceCatalogue([replace(each, onward=BAUEN if each.key == ANMELDEN else "") for each in catalogue])
+    monkeypatch.setattr(towns.stage.hub.service_book, "active", lambda _now: named)
+    applied = towns.apply()
+    connector = towns.start("Wiesbaden", clerk={"port": 0})
+    towns.run("Wiesbaden")
+    add_account(
+        connector.settings.clerk.accounts_file,
+        "anna",
+        "Rathausturm-ohne-Uhr",
+        full_name="Anna",
+        now=towns.stage.clock(),
+        replace=True,
+    )
+    (server,) = connector.say.services(Supervisor())
+    try:
+        anna, page = Office(server).browser("anna"), f"/cases/{applied.case_id}"
+        shown = anna.get(page).text
+        assert "Nicht freigestellt? Dann geht der Vorgang weiter als: Baugenehmigung beantragen" in shown
+        assert '<option value="not-freed" selected>' in shown
+        assert f'name="service" type="text" value="{BAUEN}"' in shown
+        form = {"about": str(applied.submission_id), "service": BAUEN, "why": "not-freed", "do": "check"}
+        # Wiesbaden is its own building authority; a town in a district is not.
+        at_home = anna.post(f"{page}/forward", at=page, **form)
+        assert (at_home.status_code, "sind Sie selbst zuständig" in at_home.text) == (409, True)
+        assert "Bauaufsicht" in anna.post(f"{page}/forward", at=page, ars=TAUNUSSTEIN, **form).text
+    finally:
+        server.close()
+
+
 def test_the_local_system_says_it_over_its_interface_the_outbox_and_the_command(towns: Towns, tmp_path: Path):
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()

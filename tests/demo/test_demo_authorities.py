@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
-from stage import staged
+from stage import SCHEMAS, TAUNUSSTEIN, staged
 
 from hub import app
 from hub.areas import AreaKind
@@ -15,13 +17,17 @@ from hub.connector.opening import load_keys
 from hub.connector.settings import ConnectorSettings
 from hub.demo.authorities import plant, settle
 from hub.demo.cast import Cast, write_config
-from hub.model import EVERYTHING
+from hub.fit_connect.forwarding import ForwardWish
+from hub.identity import Caller
+from hub.model import EVERYTHING, NOT_FREED, Application, ClientKind, MediaType
 from hub.routing import CoverState, service_urn, survey
 from hub.services import Responsible
 from hub.store import all_items
 
 HUNDESTEUER = service_urn("99102013000000")
 BAUEN = service_urn("99012008001000")
+FREISTELLUNG = service_urn("99012027000000")
+NOTICE = SCHEMAS / "fim-genehmigungsfreistellung/2026.1/examples/good-einfamilienhaus.json"
 VEHICLE = service_urn("99036008007000")
 #: Towns of districts that are the building authority themselves (HBO § 60).
 SPECIAL_STATUS = {
@@ -78,6 +84,38 @@ def test_the_law_says_whose_a_service_is(settled):
         assert responsible(hub, ars, VEHICLE).tenant == (ars if is_city else ars[:5]), place.name
     (state,) = (each for each in hub.services() if each.responsible == (Responsible.STATE,))
     assert responsible(hub, "064390015015", state.key).tenant == "06"
+
+
+def test_an_exemption_goes_to_the_municipality_first_and_what_it_does_not_free_to_the_building_authority(settled):
+    stage, cast = settled
+    hub, envelope = stage.hub, stage.cover(service=FREISTELLUNG, area=TAUNUSSTEIN)
+    with hub.intake.open(envelope, now=stage.clock()) as reception:
+        for name in ("lageplan", "zeichnungen", "beschreibung"):
+            part = reception.attach(name=name, filename=f"{name}.pdf", media_type="application/pdf")
+            part.write(b"%PDF")
+            part.finish()
+        notice = Application(cover=envelope, media_type=MediaType.JSON, data=NOTICE.read_bytes())
+        claims = reception.accept(notice, now=stage.clock()).result(10).claims
+    assert claims["destination"]["name"].startswith("Stadt Taunusstein")
+    wish = ForwardWish(
+        request_id=uuid4(),
+        case_id=UUID(claims["txn"].removeprefix("case:")),
+        submission_id=UUID(claims["sub"].removeprefix("submission:")),
+        service="",
+        area="",
+        reason=NOT_FREED,
+    )
+    owner = Caller(
+        client_id=cast.document["subscriber"]["client_id"],
+        kind=ClientKind.SUBSCRIBER,
+        scopes=(),
+        expires_at=stage.clock() + timedelta(minutes=5),
+    )
+    found = hub.forwarding.check(wish, caller=owner, now=stage.clock())
+    assert found.destination.destination_id == stage.destination_id("Rheingau")
+    begun = hub.forwarding.begin(wish, caller=owner, now=stage.clock())
+    assert begun.link.service == service_urn("99012008001001")
+    assert hub.forwarding.begin(wish, caller=owner, now=stage.clock()).link == begun.link
 
 
 def test_what_no_source_says_is_marked_as_assumed(settled):

@@ -181,6 +181,15 @@ def test_what_is_not_freed_goes_on_for_the_procedure_that_the_catalogue_names(
     assert link.service == simplified
 
 
+def test_without_an_area_it_is_the_one_that_the_case_came_for(house: House):
+    answer = house.ask(ars=None)
+    assert answer.status == 400, "null is no area"
+    said = {"requestId": str(uuid4()), "submissionId": house.submission_id, "reason": "other", "check": True}
+    answer = posted(house.door.subscriber, f"/hub/v1/cases/{house.case_id}/forwards", said)
+    # The same service and area lead to who has it.
+    assert slug(answer) == (409, "forward-to-oneself")
+
+
 def test_of_two_hand_ons_begun_the_later_counts_and_nothing_of_the_earlier_arrives(house: House):
     first, second = house.ask().json, house.ask().json
     sealed = {"encryptedMetadata": house.door.seal(b"{}"), "encryptedData": house.door.seal(b"{}")}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from stage import BAUEN, NOW, TAUNUSSTEIN, Stage, altered
+from stage import BAUEN, NOW, TAUNUSSTEIN, WIESBADEN, Stage, altered
 
 from hub.areas import Area
 from hub.errors import Invalid, Malformed, NoRoute
@@ -60,8 +60,11 @@ def test_closed_is_closed_for_everybody_and_says_who_is_responsible(stage: Stage
     assert refused.value.members["cause"] == "closed"
     assert refused.value.members["destinationId"] == str(table.responsible(TOWN, BAUEN, NOW).destination_id)
     explained = table.explain(TOWN, BAUEN, NOW)
-    assert explained.rule is None
-    assert any("noch nicht online" in line for line in explained.lines("de"))
+    assert (explained.rule, explained.access) == (None, RuleAccess.CLOSED)
+    access, responsible = explained.lines("de")[-2:]
+    assert responsible.startswith(f"Zuständig: {refused.value.members['destinationId']} nach Regel ")
+    assert access.startswith("Zugang: noch nicht online. ")
+    assert table.explain(Area(WIESBADEN), BAUEN, NOW).lines("en")[-2] == "Access: open"
 
 
 def test_a_pilot_admits_who_is_invited_and_nobody_else(stage: Stage):
@@ -71,7 +74,7 @@ def test_a_pilot_admits_who_is_invited_and_nobody_else(stage: Stage):
         with pytest.raises(NoRoute) as refused:
             table.route(TOWN, BAUEN, NOW, sender=stranger)
         assert refused.value.members["cause"] == "by-invitation"
-    assert any("nur auf Einladung" in line for line in table.explain(TOWN, BAUEN, NOW).lines("de"))
+    assert table.explain(TOWN, BAUEN, NOW).lines("en")[-2].startswith("Access: on trial, by invitation only. ")
 
 
 def test_a_table_without_states_has_the_version_that_it_had(stage: Stage):

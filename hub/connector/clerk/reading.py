@@ -37,7 +37,7 @@ from hub.connector.replies import WrittenReply
 from hub.connector.scanning import shown
 from hub.errors import HubError, Invalid, NotFound, Text
 from hub.forms.readable import STYLE_HASH
-from hub.model import FORWARD_REASONS, FORWARD_REASONS_BY_NAME, REPLY_KINDS, REPLY_KINDS_BY_NAME
+from hub.model import FORWARD_REASONS, FORWARD_REASONS_BY_NAME, NOT_FREED, REPLY_KINDS, REPLY_KINDS_BY_NAME
 
 _ID_PART = re.compile(r"[0-9A-Fa-f-]{4,36}")
 #: Images that browsers show without doing anything else; an SVG is a document and could act.
@@ -239,6 +239,8 @@ def case_values(visit: ClerkVisit, found: CaseFile) -> dict[str, Any]:
         "origin": None if origin is None else (origin, _why(origin.reason)),
         "handings": [HandOnView.of(visit, each) for each in handings],
         "forward_reasons": FORWARD_REASONS,
+        "onward": visit.desk.deadlines.onward(found.case_id),
+        "not_freed": NOT_FREED,
         "can_forward": found.closed_at is None and not any(each.state in _HOLDING for each in handings),
         "deeds": [(deed, _deed(deed)) for deed in book.deeds(found.case_id)],
         "images": _IMAGES,
