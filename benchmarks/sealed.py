@@ -1,11 +1,13 @@
-"""The sealed door beside the plain one: CPU time of the server for one submission, in turns on one server.
+"""The sealed door beside the plain one: CPU time of the server for one message, in turns on one server.
 
 Once one after the other, where each request pays for a commit of its own, and once with several senders at once, who share
-commits as they do on a busy hub. The sealed door takes two requests and two commits where the plain door takes one.
+commits as they do on a busy hub. The sealed door takes two requests and two commits where the plain door takes one, and so
+does an authority's reply in a case. What a case costs to open that holds 500 events is measured afterwards.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import tempfile
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import requests
 
@@ -26,6 +29,8 @@ Door = Callable[[], Iterator[None]]
 _EACH = 400
 _SENDERS = (1, 8)
 _TURNS = 2
+#: Replies of a measured case; and the events of the long one.
+_REPLIES, _LONG = 5, 500
 
 
 def run() -> dict[str, float]:
@@ -39,8 +44,10 @@ def run() -> dict[str, float]:
             doors: dict[str, Door] = {
                 "plain": lambda: _plain(served, message),
                 "sealed": lambda: _sealed(served, message, jwk),
+                "reply": lambda: _replied(served, message, jwk),
             }
             spent = {senders: _spent(served, doors, senders) for senders in _SENDERS}
+            opened = _opened(served, message, jwk)
     print(f"sealed: {message.name}, CPU of the server")
     results: dict[str, float] = {}
     for senders, each in spent.items():
@@ -49,8 +56,13 @@ def run() -> dict[str, float]:
             f"  {senders} at once   plain door (accept) {each['plain']:.2f} ms, "
             f"sealed door (announce + submit) {each['sealed']:.2f} ms, ratio {ratio:.2f} (aim: at most 1)"
         )
+        reply = each["reply"] / each["plain"]
+        print(f"             a reply (announce + submit) {each['reply']:.2f} ms, ratio {reply:.2f} (aim: at most 1.3)")
         results |= {f"{name}_{senders}_cpu_ms": value for name, value in each.items()}
-        results[f"sealed_{senders}_ratio"] = ratio
+        results |= {f"sealed_{senders}_ratio": ratio, f"reply_{senders}_ratio": reply}
+    for name, milliseconds in opened.items():
+        print(f"  a case of {_LONG} events, {name}: {milliseconds:.0f} ms of CPU (aim: at most 100)")
+        results[f"long_case_{name.replace(' ', '_')}_ms"] = milliseconds
     print()
     return results
 
@@ -81,13 +93,19 @@ def announcement(*attachments: str) -> dict[str, Any]:
 def _plain(served: Served, message: payload.Message) -> Iterator[None]:
     session, make, number = requests.Session(), accept.request(served, message), 0
     while True:
-        head, _, body = make(number).partition(b"\r\n\r\n")
-        first, *lines = head.decode().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        answer = session.post(f"http://127.0.0.1:{served.port}{first.split()[1]}", data=body, headers=headers)
-        assert answer.status_code == 202, answer.text
+        _posted(session, f"http://127.0.0.1:{served.port}", make(number))
         number += 1
         yield
+
+
+def _posted(session: requests.Session, base: str, request: bytes) -> requests.Response:
+    """Send an application at the plain door as the load generator writes it."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    answer = session.post(base + first.split()[1], data=body, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return answer
 
 
 def _sealed(served: Served, message: payload.Message, jwk: dict[str, Any]) -> Iterator[None]:
@@ -105,3 +123,73 @@ def _sealed(served: Served, message: payload.Message, jwk: dict[str, Any]) -> It
         submitted = session.put(f"{base}/{announced.json()['submissionId']}", data=second)
         assert submitted.ok, submitted.text
         yield
+
+
+class _Authority:
+    """Who has a case, and writes into it; the sender of it reads."""
+
+    def __init__(self, served: Served, message: payload.Message, jwk: dict[str, Any]) -> None:
+        self._base = f"http://127.0.0.1:{served.port}"
+        self._make = accept.request(served, message)
+        self._applied = itertools.count(uuid4().int % 10**9)
+        key = sealing_key(jwk)
+        self._contents = json.dumps(
+            {
+                "encryptedMetadata": encrypt(key, b'{"contentStructure": {}}', "application/json")[0].decode(),
+                "encryptedData": encrypt(key, b"{}", "application/json")[0].decode(),
+            }
+        )
+        self._authority, self.sender = requests.Session(), requests.Session()
+        kind = {"Content-Type": "application/json"}
+        self._authority.headers.update({"Authorization": f"Bearer {served.token('subscriber')}", **kind})
+        self.sender.headers["Authorization"] = f"Bearer {served.token('sender')}"
+
+    def case(self) -> str:
+        """Have a case opened; return its id."""
+        answer = _posted(self.sender, self._base, self._make(next(self._applied)))
+        case_id: str = answer.json()["caseId"]
+        return case_id
+
+    def reply(self, case_id: str) -> None:
+        """Write into a case, as a connector does: what is sealed was sealed before."""
+        replies = f"{self._base}/submission-api/v2/replies"
+        announced = self._authority.post(replies, data=json.dumps({"caseId": case_id, "announcedAttachments": []}))
+        assert announced.status_code == 201, announced.text
+        submitted = self._authority.put(f"{replies}/{announced.json()['replyId']}", data=self._contents)
+        assert submitted.ok, submitted.text
+
+    def get(self, path: str, query: str = "") -> requests.Response:
+        """Read as the sender."""
+        answer = self.sender.get(f"{self._base}{path}{query}")
+        assert answer.ok, answer.text
+        return answer
+
+
+def _replied(served: Served, message: payload.Message, jwk: dict[str, Any]) -> Iterator[None]:
+    """Yield after each reply; cases are opened before, and each gets a few."""
+    authority = _Authority(served, message, jwk)
+    cases = [authority.case() for _ in range(_EACH * (_TURNS + 1) // _REPLIES)]
+    for case_id in itertools.cycle(cases):
+        authority.reply(case_id)
+        yield
+
+
+def _opened(served: Served, message: payload.Message, jwk: dict[str, Any]) -> dict[str, float]:
+    """Return the milliseconds of CPU that the views of a long case cost, each read for the second time."""
+    authority = _Authority(served, message, jwk)
+    case_id = authority.case()
+    views: dict[str, Callable[[], requests.Response]] = {
+        "as its sender sees it": lambda: authority.get(f"/hub/v1/cases/{case_id}"),
+        "its replies": lambda: authority.get(f"/hub/v1/cases/{case_id}/replies", "?limit=100"),
+        "its signed log": lambda: authority.get(f"/submission-api/v2/cases/{case_id}/events", "?limit=500"),
+    }
+    while views["its signed log"]().json()["totalCount"] < _LONG:
+        for _ in range(20):
+            authority.reply(case_id)
+    spent = {}
+    for name, read in views.items():
+        read()
+        before = served.cpu_seconds()
+        read()
+        spent[name] = (served.cpu_seconds() - before) * 1000
+    return spent

@@ -349,7 +349,7 @@ class Submitting:
 
     def _news(self, message: StoredMessage, destination: Destination, now: datetime) -> list[OutgoingCallback]:
         if message.kind is Subject.REPLY:
-            return self._tools.hub.callback_writer.replied(message, now=now)
+            return self._tools.hub.callback_writer.replied(message, destination=destination, now=now)
         return self._tools.hub.callback_writer.submitted(
             submission_id=message.id, case_id=message.case_id, destination=destination, now=now
         )

@@ -71,21 +71,24 @@ class CallbackWriter:
         body = _news(message)
         if message.callback is not None:
             return _outgoing(message.callback, message.sender, body, message.case_id, now)
-        return self._to_party(message, message.sender, body, now) if message.kind is Subject.REPLY else []
+        if message.kind is not Subject.REPLY:
+            return []
+        destination = self._store.parties.destination(message.destination_id)
+        return self._to_party(message, destination, message.sender, body, now)
 
     def ended(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
         """Tell both sides of a reject or delete by the hub."""
+        destination = self._store.parties.destination(message.destination_id)
         if message.kind is Subject.SUBMISSION:
-            destination = self._store.parties.destination(message.destination_id)
             news = [] if destination is None else self._to_destination(destination, message, now)
         else:
-            news = self._to_party(message, message.addressee or "", _news(message), now)
+            news = self._to_party(message, destination, message.addressee or "", _news(message), now)
         return [*news, *self.answered(message, now=now)]
 
-    def replied(self, message: StoredMessage, *, now: datetime) -> list[OutgoingCallback]:
+    def replied(self, message: StoredMessage, *, destination: Destination, now: datetime) -> list[OutgoingCallback]:
         """submit-reply: the receiver of the reply learns of it."""
         body = _body("new-replies", replies=[_reply_row(message)])
-        return self._to_party(message, message.addressee or "", body, now)
+        return self._to_party(message, destination, message.addressee or "", body, now)
 
     def _to_destination(
         self, destination: Destination, message: StoredMessage, now: datetime
@@ -93,15 +96,13 @@ class CallbackWriter:
         party = str(destination.destination_id)
         return _outgoing(destination.callback, party, _news(message), message.case_id, now)
 
-    def _to_party(self, message: StoredMessage, client_id: str, body: str, now: datetime) -> list[OutgoingCallback]:
+    def _to_party(  # whom, of what, when
+        self, message: StoredMessage, destination: Destination | None, client_id: str, body: str, now: datetime
+    ) -> list[OutgoingCallback]:
         """Tell the subscriber at its destination's callback, the online service at the one that it gave in the case."""
-        destination = self._store.parties.destination(message.destination_id)
         if destination is not None and destination.owner == client_id:
             return _outgoing(destination.callback, str(destination.destination_id), body, message.case_id, now)
-        sent = self._store.submissions.messages(
-            Subject.SUBMISSION, case_id=message.case_id, sender=client_id, limit=500
-        ).items
-        callback = next((one.callback for one in reversed(sent) if one.callback is not None), None)
+        callback = self._store.submissions.callback(message.case_id, client_id)
         return _outgoing(callback, client_id, body, message.case_id, now)
 
 

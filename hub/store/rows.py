@@ -255,7 +255,7 @@ def to_message(row: Any, parts: Parts | None = None) -> StoredMessage:
         uploaded=attachments_of(parts or {}, announced),
         schema=_schema(row),
         table_version=row.table_version,
-        callback=_callback(row),
+        callback=to_callback(row),
         receipt=row.receipt,
         notices=row.notices,
         created_at=moment(row.created_at),
@@ -280,7 +280,7 @@ def to_submission(row: Any, contents: Contents) -> Submission:
         submitted_at=moment(row.submitted_at),
         schema=_schema(row),
         table_version=row.table_version,
-        callback=_callback(row),
+        callback=to_callback(row),
     )
 
 
@@ -288,7 +288,8 @@ def _service(row: Any) -> Service:
     return Service(identifier=row.service_identifier, name=row.service_name, description=row.service_description)
 
 
-def _callback(row: Any) -> Callback | None:
+def to_callback(row: Any) -> Callback | None:
+    """Return where who wrote a row wants to be told of news."""
     return None if row.callback_url is None else Callback(url=row.callback_url, secret=row.callback_secret or "")
 
 

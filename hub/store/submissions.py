@@ -12,7 +12,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Select, delete, insert
 from sqlalchemy.exc import IntegrityError
 
 from hub.errors import Invalid, Text, already_submitted, attachment_not_announced, not_found
-from hub.model import Contents, Door, Event, Form, Sealed, State, Subject, Submission, chain
+from hub.model import Callback, Contents, Door, Event, Form, Sealed, State, Subject, Submission, chain
 from hub.store import tables
 from hub.store.database import Database, Page, in_postgresql, micros, moment, reads
 from hub.store.deliveries import delivery_row
@@ -59,9 +59,10 @@ from hub.store.rows import (
     contents_of,
     read_parts_of,
     sealed_row,
+    to_callback,
     to_message,
 )
-from hub.store.statements import Lookup, Update
+from hub.store.statements import Lookup, Query, Update
 from hub.store.writer import nothing_written
 
 _MESSAGES = tables.messages
@@ -73,6 +74,13 @@ _COLUMNS = [column.name for column in _MESSAGES.columns]
 _MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"])
 _KEEP_RECEIPT = Update(_MESSAGES, changed=["receipt"], by=["message_id"], unset=["receipt"])
 _HELD_MESSAGE = Lookup(_MESSAGES, columns=_COLUMNS, by=["message_id"], lock=True)
+_CASE = Lookup(_CASES, columns=[column.name for column in _CASES.columns], by=["case_id"])
+_OPENED_BY = Lookup(_CASES, columns=["sender"], by=["case_id"])
+_LAST_CALLBACK = """
+SELECT callback_url, callback_secret FROM messages
+WHERE case_id = :case_id AND kind = 'submission' AND sender = :sender AND callback_url IS NOT NULL
+ORDER BY created_at DESC, message_id DESC LIMIT 1"""
+_CALLBACK = Query(sqlite=_LAST_CALLBACK, postgresql=_LAST_CALLBACK, columns=["callback_url", "callback_secret"])
 
 
 class Submissions:
@@ -352,8 +360,18 @@ class Submissions:
 
     def case(self, case_id: UUID) -> Case | None:
         """Return a case, also one whose log was dropped."""
-        statement = select(_CASES).where(_CASES.c.case_id == str(case_id))
-        return self._database.one(statement, read_case)
+
+        def read(connection: Connection) -> Case | None:
+            row = _CASE.row(connection, str(case_id))
+            return None if row is None else read_case(row)
+
+        return self._database.read(read)
+
+    def callback(self, case_id: UUID, sender: str) -> Callback | None:
+        """Return the callback that a sender named last in a case, None where it named none."""
+        named = {"case_id": str(case_id), "sender": sender}
+        rows = self._database.read(lambda connection: _CALLBACK(connection, named))
+        return to_callback(rows[0]) if rows else None
 
     def cases(
         self,
@@ -492,8 +510,7 @@ def _is_of_sender(connection: Connection, row: Any) -> bool:
     """Whether who opened a message's case says it, and not the authority."""
     if row.kind == Subject.SUBMISSION.value:
         return True
-    opened_by = select(_CASES.c.sender).where(_CASES.c.case_id == row.case_id)
-    return bool(connection.execute(opened_by).scalar() == row.sender)
+    return bool(_OPENED_BY.row(connection, row.case_id).sender == row.sender)
 
 
 def _require_same(stored: Contents | None, metadata: Sealed, data: Sealed | None) -> None:

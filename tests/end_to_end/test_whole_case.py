@@ -245,8 +245,8 @@ def test_a_case_goes_from_the_first_question_to_the_decision_of_the_next_authori
 
         # Hanau accepts and decides, with a file, which only the citizen's key opens.
         assert hanau.post(f"/v2/submissions/{further}/accept", {}).status_code == 202
-        said = hanau.decide(further, "Genehmigt.", {"Bescheid.pdf": DECISION})
-        assert said.status_code == 202, said.text
+        answer = hanau.decide(further, "Genehmigt.", {"Bescheid.pdf": DECISION})
+        assert answer.status_code == 202, answer.text
         next_case = citizen.door.progress(further).case_id
         (decided,) = wait_for(lambda: citizen.replies(next_case), hanau.log)
         decision, into = citizen.opened(next_case, decided, key)
