@@ -128,6 +128,8 @@ def _is_command(said: str) -> bool:
     """Say whether commands and options are there; what stands behind a command is its arguments."""
     command, words = cli, said.split()
     while isinstance(command, click.Group) and words:
+        if command.invoke_without_command and words[0].startswith("-"):
+            break  # A command that has others below it: what follows are its own options.
         below = command.get_command(click.Context(command), words[0])
         if below is None:
             return False

@@ -195,7 +195,7 @@ class PublicServices:
 
     def _office(self, service: PublicService, here: Place, lang: str) -> dict[str, Any]:
         """Return who does a service in an area: a destination of this hub, or why none, and the authority that does."""
-        known = self._authority(service, here)
+        known, why = self._authority(service, here), None
         try:
             route = self._table().route(here.area, service.key, self._clock())
         except NoRoute as refused:
@@ -203,18 +203,20 @@ class PublicServices:
             # Where somebody is responsible and takes nothing online, or not from everybody, the table says it best.
             text = refused.detail if cause in {"closed", "by-invitation"} else _offline(service)
             why = {"cause": cause, "text": _said(text, lang)}
-            return {"online": False, "destinationId": None, "name": None, "schemas": [], "why": why, "authority": known}
+            if cause != "by-invitation":
+                return _not_online(why, known)
+            route = self._table().responsible(here.area, service.key, self._clock())
         found = self._destination(route.destination_id)
         if found is None or found.status != "active":
-            why = {"cause": "not-active", "text": _said(_offline(service), lang)}
-            return {"online": False, "destinationId": None, "name": None, "schemas": [], "why": why, "authority": known}
+            return _not_online({"cause": "not-active", "text": _said(_offline(service), lang)}, known)
         schemas = [uri for each in found.services if each.identifier == service.key for uri, _ in each.schemas]
+        # Whoever is invited to what is on trial has to know what can be sent there.
         return {
-            "online": True,
+            "online": why is None,
             "destinationId": str(found.destination_id),
             "name": found.name,
             "schemas": sorted(set(schemas)),
-            "why": None,
+            "why": why,
             "authority": known,
         }
 
@@ -232,6 +234,11 @@ class PublicServices:
             if found is not None:
                 return {"ars": found.area.ars, "name": found.name}
         return None
+
+
+def _not_online(why: Mapping[str, str], authority: Mapping[str, str] | None) -> dict[str, Any]:
+    said = {"why": dict(why), "authority": authority}
+    return {"online": False, "destinationId": None, "name": None, "schemas": [], **said}
 
 
 def _offline(service: PublicService) -> Text:

@@ -53,7 +53,7 @@ class TypedKey:
     @classmethod
     def new(cls) -> Self:
         """Return what nobody has yet."""
-        return cls(reference=_random(), code=_random())
+        return cls(reference=random_typed(), code=random_typed())
 
     @classmethod
     def read(cls, reference: str, code: str) -> Self | None:
@@ -98,13 +98,13 @@ class TypedKey:
 _room = threading.BoundedSemaphore(_AT_ONCE)
 
 
-def read_typed(typed: str) -> str | None:
+def read_typed(typed: str, *, length: int = _LENGTH) -> str | None:
     """Return a reference or a code as it was made, of what somebody typed; None if it cannot be one."""
     if len(typed) > _MOST_TYPED:
         return None
     plain = "".join(char for char in typed.upper() if char not in " -\u2010\u2011\u2013\t\r\n\u00a0")
     plain = plain.translate(_LOOK_ALIKES)
-    return plain if len(plain) == _LENGTH and all(char in _ALPHABET for char in plain) else None
+    return plain if len(plain) == length and all(char in _ALPHABET for char in plain) else None
 
 
 def grouped(plain: str) -> str:
@@ -112,8 +112,9 @@ def grouped(plain: str) -> str:
     return "-".join(plain[start : start + _GROUP] for start in range(0, len(plain), _GROUP))
 
 
-def _random() -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH))
+def random_typed(length: int = _LENGTH) -> str:
+    """Return characters that somebody can type: five random bits each."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

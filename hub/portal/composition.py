@@ -98,6 +98,14 @@ def opened(settings: PortalSettings, *, clock: Callable[[], datetime]) -> Iterat
         yield portal
 
 
+@contextmanager
+def opened_database(settings: PortalSettings) -> Iterator[PortalDatabase]:
+    """Open the portal's database alone, beside the portal that serves; errors as :func:`opened`."""
+    vault.make_folder(settings.storage.folder)
+    with closing(PortalDatabase(_database(settings))) as database:
+        yield database
+
+
 def _login(settings: PortalSettings, storage: FormStorage, stack: ExitStack) -> LoginWay | None:
     if settings.login is None:
         return None

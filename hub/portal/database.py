@@ -116,6 +116,19 @@ mails = Table(
 )
 Index("portal_mails_due", mails.c.kid, mails.c.due_at)
 
+#: Invitations of people to what is on trial: ``hash`` is the code's. The table came after version 1, which does not miss it.
+invitations = Table(
+    "portal_invitations",
+    metadata,
+    Column("hash", Words, primary_key=True),
+    Column("service", Words, nullable=False),
+    Column("area", Words, nullable=False),
+    Column("note", Words, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+)
+
 
 class HotRead(Generic[R]):
     """A ``SELECT`` that every page makes, put together once for each kind of database; ``made`` reads a row of the driver's."""
@@ -205,6 +218,7 @@ class PortalDatabase:
                 connection.execute(version.insert().values(version=VERSION))
             elif list(found) != [VERSION]:
                 raise _other_version(list(found))
+            invitations.create(connection, checkfirst=True)
 
 
 def micros(moment: datetime) -> int:

@@ -75,6 +75,7 @@ class Responsibility:
 
     ``schemas`` are the URIs of what can be sent, none where it is not online here. ``name`` is who will get it, or the kind of
     authority that does it; ``area`` is whose authority that is (ARS, name). ``why``: the hub's word where it is not online.
+    ``invites``: it is on trial, and can be sent by whoever is invited.
     """
 
     online: bool
@@ -83,6 +84,7 @@ class Responsibility:
     area: tuple[str, str] | None
     why: str
     elsewhere: bool
+    invites: bool
 
 
 class Doors:
@@ -246,11 +248,12 @@ def responsibility(service: Mapping[str, Any]) -> Responsibility:
     why = office.get("why") or {}
     return Responsibility(
         online=bool(office.get("online")) and bool(schemas),
-        schemas=tuple(schemas) if office.get("online") else (),
+        schemas=tuple(schemas) if office.get("online") or why.get("cause") == "by-invitation" else (),
         name=str(office.get("name") or service.get("authority") or ""),
         area=(str(authority["ars"]), str(authority["name"])) if isinstance(authority, dict) else None,
         why=str(why.get("text", "")),
         elsewhere=not office.get("online") and "online" in ways,
+        invites=not office.get("online") and why.get("cause") == "by-invitation" and bool(schemas),
     )
 
 

@@ -21,6 +21,7 @@ from hub.errors import Conflict, Invalid, NotFound, Unavailable
 from hub.model import LEIKA_PREFIX
 from hub.portal.doors import AreaStanding, FoundArea, FoundAreas, Responsibility, no_service, responsibility
 from hub.portal.frame import Portal, asked
+from hub.portal.invitations import PortalInvitations
 from hub.portal.login import DEMANDED, LOGIN
 from hub.portal.session import FormArea, FormSchema, Running
 from hub.portal.visits import BegunForms
@@ -66,6 +67,7 @@ LEGAL: Mapping[str, str] = {"impressum": "imprint", "datenschutz": "privacy", "b
 class _FindingPages:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
+        self._invitations = PortalInvitations(portal.storage.database)
         self._begun_forms = BegunForms(portal.storage.database, portal.settings.limits.begun_per_address)
 
     async def start(self, request: Request) -> Response:
@@ -128,7 +130,20 @@ class _FindingPages:
             only = _only(found)
             if only is not None:
                 return portal.to(request, f"/leistung/{_shown(key)}", ars=only.ars)
-        language = portal.language(request)
+        return await self._shown(request, key, place, where=where, found=found)
+
+    async def _shown(  # what it says depends on all of it
+        self,
+        request: Request,
+        key: str,
+        place: FoundArea | None,
+        *,
+        where: str = "",
+        found: FoundAreas | None = None,
+        wrong: bool = False,
+    ) -> Response:
+        """Show a service; ``wrong``: the code of an invitation was."""
+        portal, language = self._portal, self._portal.language(request)
         service = await portal.work(portal.doors.service, key, place.ars if place else "", language)
         notice = await portal.work(self._notice, str(service["key"]), language)
         session = await portal.work(portal.sessions.of, request, portal.clock())
@@ -146,6 +161,8 @@ class _FindingPages:
             who=None if place is None else responsibility(service),
             can_log_in=portal.login is not None and portal.login.offers(service.get("assurance")),
             notice=notice,
+            wrong=wrong,
+            status=422 if wrong else 200,
         )
 
     def _notice(self, key: str, language: str) -> str:
@@ -161,16 +178,27 @@ class _FindingPages:
         portal = self._portal
         fields = dict(await portal.fields(request, largest=16 * 1024))
         key, ars = _service_key(fields.get("service", "")), fields.get("ars", "")
-        return await portal.work(self._begun, request, key, ars, replaces=fields.get("ersetzen") == "ja")
+        code = fields.get("einladung", "")
+        begun = await portal.work(self._begun, request, key, ars, code, replaces=fields.get("ersetzen") == "ja")
+        if begun is not None:
+            return begun
+        return await self._shown(request, key, await self._place(request, ars), wrong=True)
 
-    def _begun(self, request: Request, key: str, ars: str, *, replaces: bool) -> Response:
+    def _begun(self, request: Request, key: str, ars: str, code: str, *, replaces: bool) -> Response | None:
+        """Begin; None where the service is on trial, and the code is none that lets somebody in."""
         portal, language, now = self._portal, self._portal.language(request), self._portal.clock()
         before = portal.sessions.of(request, now)
         if before is not None and before.running.sent is None and not replaces:
             raise Conflict(portal.texts.text("begin.another"))
-        self._begun_forms.require_room(request.client.host if request.client is not None else "", now)
+        address = request.client.host if request.client is not None else ""
+        self._begun_forms.require_room(address, now)
         area = portal.doors.place(ars, language)
         service = portal.doors.service(key, ars, language)
+        who = responsibility(service)
+        if who.invites and not self._invitations.admits(
+            code, service=str(service["key"]), area=area.ars, address=address, now=now
+        ):
+            return None
         demanded = service.get("assurance")
         if demanded and (portal.login is None or not portal.login.offers(demanded)):
             raise Invalid(portal.texts.text("login.not-here"))
@@ -178,8 +206,8 @@ class _FindingPages:
             place=FormArea(ars=area.ars, name=area.name),
             service=str(service["key"]),
             service_name=str(service["name"]),
-            authority=responsibility(service).name,
-            schema=self._schema(responsibility(service)),
+            authority=who.name,
+            schema=self._schema(who),
             language=language,
             begun=now.isoformat(),
             extra={DEMANDED: demanded} if demanded else {},
@@ -211,9 +239,9 @@ class _FindingPages:
         portal = self._portal
         return await portal.work(portal.doors.places, words, portal.language(request))
 
-    async def _place(self, request: Request) -> FoundArea | None:
-        """Return the municipality that an address names; None where it names none."""
-        ars = asked(request, "ars")
+    async def _place(self, request: Request, ars: str = "") -> FoundArea | None:
+        """Return the municipality that is named, by the address where nothing else is; None where nothing names one."""
+        ars = ars or asked(request, "ars")
         if not ars:
             return None
         if not _ARS.fullmatch(ars):
