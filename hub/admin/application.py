@@ -45,6 +45,7 @@ from hub.admin import (
     submissions,
     tenants,
     usage,
+    vendors,
 )
 from hub.admin.filters import FILTERS
 from hub.admin.request import CALLBACK, ROOT, Language, SentForm, Tools, Visit
@@ -226,6 +227,14 @@ PAGES = (
     _page("POST", "/tenants/{id}/dissolve", Right.OPERATE, tenants.dissolve),
     _page("POST", "/tenants/{id}/grant", Right.SEE, tenants.grant),
     _page("POST", "/tenants/{id}/revoke", Right.SEE, tenants.revoke),
+    _page("GET", "/vendors", Right.SEE, vendors.index),
+    _page("POST", "/vendors", Right.OPERATE, vendors.create),
+    _page("GET", "/vendors/{id}", Right.SEE, vendors.show),
+    _page("POST", "/vendors/{id}/delegate", Right.OPERATE, vendors.delegate),
+    _page("POST", "/vendors/{id}/withdraw", Right.OPERATE, vendors.withdraw),
+    _page("POST", "/vendors/{id}/client", Right.OPERATE, vendors.put_client),
+    _page("POST", "/vendors/{id}/key", Right.OPERATE, vendors.propose_key),
+    _page("POST", "/vendors/{id}/key/decide", Right.SEE, vendors.decide_key),
     _page("GET", "/onboarding", Right.SEE, onboarding.index),
     _page("GET", "/onboarding/sample", Right.SEE, onboarding.sample),
     _page("GET", "/onboarding/new", Right.SEE, onboarding.new),

@@ -31,6 +31,7 @@ from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
 from hub.administration.trials import TestDelivery
 from hub.administration.usage import UsageReports
+from hub.administration.vendors import VendorService
 from hub.admission import Admission
 from hub.areas import Gazetteer
 from hub.crypto import KeyPolicy
@@ -292,6 +293,7 @@ class Administered(Protocol):
     invitations: Invitations
     two_steps: TwoSteps
     tenant_service: TenantService
+    vendor_service: VendorService
     onboarding: OnboardingService
     passkeys: Passkeys
     dead_letters: DeadLetters

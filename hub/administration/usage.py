@@ -215,17 +215,20 @@ class UsageReports:
         found: dict[tuple[str, ...], list[UsageLine]] = defaultdict(list)
         for line in lines:
             found[tuple(getattr(line, name) for name in view.dimensions)].append(line)
-        gazetteer = self._gazetteer()
+        gazetteer, vendors = self._gazetteer(), self._store.vendors.names() if "vendor" in view.dimensions else {}
         rows = []
         for key, mine in found.items():
             keys = dict(zip(view.dimensions, key, strict=True))
-            names = {name: self._name(name, value, gazetteer) for name, value in keys.items()}
+            names = {name: self._name(name, value, gazetteer, vendors) for name, value in keys.items()}
             rows.append(FiguresRow(keys=keys, names=names, figures=figures_of(mine)))
         return sorted(rows, key=lambda row: (-row.figures.accepted, *row.keys.values()))
 
-    def _name(self, dimension: str, value: str, gazetteer: Gazetteer) -> str:
+    def _name(self, dimension: str, value: str, gazetteer: Gazetteer, vendors: Mapping[str, str]) -> str:
         if dimension == UsageView.AREA:
             return gazetteer.name(value) if value else ""
+        if dimension == UsageView.VENDOR and value:
+            vendor_id, _, product = value.partition(" ")
+            return f"{vendors.get(vendor_id, vendor_id)}, {product.replace('/', ' ')}"
         return self._service_name(value) if dimension == UsageView.SERVICE else value
 
 

@@ -16,6 +16,7 @@ from hub.api.administration.onboarding import OnboardingAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
 from hub.api.administration.routing_tables import TableAdmin
 from hub.api.administration.tenants import TenantAdmin
+from hub.api.administration.vendors import VendorAdmin
 from hub.api.ai_register import AiSystems
 from hub.api.applications import Applications
 from hub.api.cases import CaseAiSteps, CaseReplies
@@ -56,6 +57,9 @@ _ACCOUNT_OPERATIONS = (
     *("sessions", "end_sessions", "end_session", "invitations", "invite", "withdraw"),
 )
 _TENANT_OPERATIONS = ("list", "show", "create", "rename", "preview", "move", "dissolve", "grant", "revoke")
+_VENDOR_OPERATIONS = (
+    *("list", "show", "create", "delegate", "withdraw", "set_client", "drop_client", "propose_key", "decide_key"),
+)
 _DESTINATION_OPERATIONS = (
     *("list", "show", "create", "change", "put_service", "drop_service"),
     *("add_key", "activate_key", "retire_key", "close_circuit"),
@@ -274,10 +278,12 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
     )
     accounts = AccountAdmin(desk=hub.account_service, person=person, clock=hub.clock)
     tenants = TenantAdmin(service=hub.tenant_service, person=person, clock=hub.clock)
+    vendors = VendorAdmin(service=hub.vendor_service, person=person, clock=hub.clock)
     taken_in = OnboardingAdmin(desk=hub.onboarding, person=person, clock=hub.clock)
     return {
         **_named("accounts", accounts, *_ACCOUNT_OPERATIONS),
         **_named("tenants", tenants, *_TENANT_OPERATIONS),
+        **_named("vendors", vendors, *_VENDOR_OPERATIONS),
         **_named("onboarding", taken_in, *_ONBOARDING_OPERATIONS),
         "persons.token": people.token,
         "persons.revoke": people.revoke,

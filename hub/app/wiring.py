@@ -29,6 +29,7 @@ from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
 from hub.administration.trials import TestDelivery
 from hub.administration.usage import UsageReports
+from hub.administration.vendors import VendorService
 from hub.admission import Admission
 from hub.app.onboarding import onboarding
 from hub.app.opening import (
@@ -282,6 +283,7 @@ class UseCases(Shared):
         self.destination_service = _destination_service(self, self.adapter_approval)
         self.client_service = ClientService(store)
         self.tenant_service = TenantService(store=store, gazetteer=self.gazetteers, book=self.book)
+        self.vendor_service = VendorService(store=store, policy=self.policy)
         #: The installed adapters, by their options; and who tries destinations' ways with them.
         self.adapter_settings = AdapterSettings(self.installed)
         self.trials = TestDelivery(

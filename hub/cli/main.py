@@ -59,6 +59,7 @@ COMMANDS_BY_NAME = {
     "submit": ("applications", "Antrag einreichen / submit an application."),
     "tenants": ("tenants", "Mandanten und ihre Rechte / tenants and their rights."),
     "usage": ("usage", "Nutzung und Kosten / usage and cost."),
+    "vendors": ("vendors", "Softwarehersteller und Vollmachten / software vendors and delegations."),
     "validate": (
         "applications",
         "Prüfen, ohne einzureichen / validate files: exit 1 if one is invalid.",

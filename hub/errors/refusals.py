@@ -130,6 +130,18 @@ NOT_FOUND: Mapping[str, Text] = {
         "Den Mandanten{key} gibt es nicht, oder nicht in Ihrem Zuständigkeitsbereich. „hub tenants list“ zeigt alle.",
         "Tenant{key} does not exist, or not within your scope. 'hub tenants list' shows all.",
     ),
+    "vendor-not-found": Text(
+        "Diesen Hersteller{key} gibt es nicht, oder nicht in Ihrem Zuständigkeitsbereich. „hub vendors list“ zeigt alle.",
+        "Vendor{key} does not exist, or not within your scope. 'hub vendors list' shows all.",
+    ),
+    "delegation-not-found": Text(
+        "Diese Vollmacht{key} gibt es nicht, oder sie ist schon entzogen. Die Seite des Herstellers zeigt alle.",
+        "Delegation{key} does not exist, or was withdrawn already. The vendor's page shows all.",
+    ),
+    "vendor-key-not-found": Text(
+        "Diesen Schlüssel{key} hat der Hersteller nicht, oder er wartet auf nichts mehr. Die Seite des Herstellers zeigt alle.",
+        "The vendor has no such key{key}, or it waits for nothing any more. The vendor's page shows all.",
+    ),
     "upload-not-found": Text(
         "Diesen Upload{key} gibt es nicht, oder nicht für Sie. Beginnen Sie einen neuen.",
         "There is no such upload{key}, or not for you. Begin a new one.",

@@ -112,6 +112,7 @@ TITLES: Mapping[str, Text] = {
     "invalid-state-transition": Text("Stand lässt das nicht zu", "State does not allow this"),
     "key-change-open": Text("Änderung wartet schon", "A change waits already"),
     "key-change-senseless": Text("Schlüssel lässt sich so nicht ändern", "Key cannot be changed so"),
+    "delegation-missing": Text("Vollmacht fehlt", "Delegation missing"),
     "log-contradicted": Text("Protokoll widerspricht sich", "Log contradicts itself"),
     "log-not-covered": Text("Noch kein Prüfpunkt", "No checkpoint yet"),
     "machine-client": Text("Nur auf der Kommandozeile", "On the command line only"),

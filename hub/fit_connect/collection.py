@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.errors import NotFound, Text, not_found
-from hub.identity import Caller, own_destination, reach, require_party
+from hub.identity import Caller, delegated_among, own_destination, reach, require_party
 from hub.model import EVERYTHING, Contents, Form, Sealed, State, Subject
 from hub.proof.evidence import Notary
 from hub.store import Blobs, Case, Page, Store, StoredMessage
@@ -161,7 +161,8 @@ class Collection:
             raise not_found("submission-not-found")
 
     def _own_destinations(self, caller: Caller) -> frozenset[UUID]:
-        return self._store.parties.destination_ids(scope=EVERYTHING, owner=caller.client_id, among=reach(caller))
+        owned = self._store.parties.destination_ids(scope=EVERYTHING, owner=caller.client_id, among=reach(caller))
+        return delegated_among(self._store, caller.client_id, owned)
 
     def _text(self, sealed: Sealed) -> str:
         return b"".join(self._blobs.chunks(sealed)).decode("ascii")

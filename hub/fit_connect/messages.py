@@ -21,7 +21,7 @@ from hub.client import event_tokens
 from hub.client.event_tokens import Claimed, invalid_claim, read_token
 from hub.crypto import Scanned, verification_key
 from hub.errors import Forbidden, Invalid, SealBroken, Text, TooLarge, not_found, too_large_for_destination
-from hub.identity import Caller, Directory, owns, require_party
+from hub.identity import Caller, Directory, owns, require_delegated, require_party
 from hub.model import (
     RECEIVER_MAY_WRITE,
     Destination,
@@ -200,6 +200,10 @@ class Receivers:
         """Return a destination if that takes no look into the store; who is to go on without one goes on with this."""
         return self._directory.at_hand(destination_id, now=now)
 
+    def is_nobodys_software(self, client_id: str, *, now: datetime) -> bool:
+        """Tell whether it is known without a look into the store that a client is no vendor's."""
+        return self._directory.is_nobodys_software(client_id, now=now)
+
 
 class Sending(Protocol):
     """What sending needs of the hub."""
@@ -342,6 +346,7 @@ class Acknowledgement:
         destination = self._store.parties.destination(_destination_id(claimed))
         if destination is None or not owns(caller, destination):
             raise _foreign_issuer()
+        require_delegated(self._store, caller.client_id, destination)
         receives = message.addressee == caller.client_id
         if message.kind is Subject.REPLY and not receives:
             raise _foreign_issuer()

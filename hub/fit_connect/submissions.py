@@ -30,7 +30,7 @@ from hub.errors import (
     not_found,
 )
 from hub.fit_connect.messages import Profile, SendingTools, sealed_of, too_large_together, too_many_attachments
-from hub.identity import Caller, own_message, owns, require_sending
+from hub.identity import Caller, own_message, owns, require_delegation, require_sending
 from hub.model import (
     INLINE_LIMIT,
     Callback,
@@ -89,9 +89,14 @@ class Announcing:
     def __init__(self, tools: SendingTools) -> None:
         self.tools = tools
 
-    def at_hand(self, wish: SubmissionWish, *, now: datetime) -> Destination | None:
-        """Return the destination if :meth:`announce`, given it, looks nothing up: then it waits for its commit alone."""
-        return self.tools.receivers.at_hand(wish.destination_id, now=now) if wish.case_id is None else None
+    def at_hand(self, wish: SubmissionWish, *, caller: Caller, now: datetime) -> Destination | None:
+        """Return the destination if :meth:`announce`, given it, looks nothing up: then it waits for its commit alone.
+
+        So it does for who is no vendor's client: for whom a vendor may act is looked up.
+        """
+        receivers = self.tools.receivers
+        soon = wish.case_id is None and receivers.is_nobodys_software(caller.client_id, now=now)
+        return receivers.at_hand(wish.destination_id, now=now) if soon else None
 
     def announce(
         self, wish: SubmissionWish, *, caller: Caller, now: datetime, destination: Destination | None = None
@@ -102,18 +107,22 @@ class Announcing:
 
         Raises:
             NotFound: no such destination, or no such case of the caller's with it.
-            Forbidden: the token is bound to other regions or services.
+            Forbidden: the token is bound to other regions or services, or the client is software of a vendor who may not act
+                for the destination.
             Invalid: the case was handed on (``case-goes-on``), or the destination does not take submissions now
                 (``destination-state-invalid``), or only by the plain door.
             TooLarge: too many attachments. StoreUnavailable: the disk is nearly full.
         """
         self.tools.hub.admission.require_disk()
+        nobodys = destination is not None
         destination = destination or self.tools.receivers.existing(wish.destination_id, now=now)
         # Without a region of its own a submission is for those of the destination.
         areas = _areas(destination) if wish.region is None else [wish.region]
         require_sending(caller, service=wish.service.identifier, areas=areas)
-        self._require_open(destination)
         wanted = canonical_service(wish.service.identifier)
+        if not nobodys:
+            require_delegation(self.tools.hub.directory, caller.client_id, destination, service=wanted, now=now)
+        self._require_open(destination)
         if not any(canonical_service(offered.identifier) == wanted for offered in destination.services):
             # The sender's own library checks this; the real service lets it pass, and the receiver decides.
             _log.info("destination %s is sent a service that it does not offer", destination.destination_id)
@@ -149,6 +158,7 @@ class Announcing:
             raise not_found("case-not-found")
         destination = self.tools.receivers.existing(case.destination_id, now=now)
         addressee = _other_party(case, destination, caller)
+        require_delegation(self.tools.hub.directory, caller.client_id, destination, service="", now=now)
         if addressee != case.sender:
             self._require_kept(case.case_id)
         message = Announcement(
@@ -268,12 +278,15 @@ class Submitting:
     ) -> Looked | None:
         """Return what :meth:`submit` of a body of ``size`` bytes looks up, if it is at hand and the rest soon done.
 
-        Given it, it waits for nothing but its commit. Replies are not: who hears of one is looked up.
+        Given it, it waits for nothing but its commit. Replies are not: who hears of one is looked up; nor is what a vendor's
+        client sends.
         """
         message = self._tools.recent.at_hand(message_id)
         if message is None or kind is not Subject.SUBMISSION or message.kind is not kind or size > _SMALL:
             return None
-        destination = self._tools.receivers.at_hand(message.destination_id, now=now)
+        receivers = self._tools.receivers
+        soon = receivers.is_nobodys_software(message.sender, now=now)
+        destination = receivers.at_hand(message.destination_id, now=now) if soon else None
         return None if destination is None else Looked(message=message, destination=destination)
 
     def submit(
@@ -293,7 +306,7 @@ class Submitting:
         The very same parts once more are answered as the first time. ``looked`` is what :meth:`at_hand` returned.
 
         Raises:
-            NotFound, Forbidden: no such message of the caller's.
+            NotFound, Forbidden: no such message of the caller's, or a vendor's software that may not act there any more.
             SealBroken: a part is no JWE of the profile (``invalid-jwe-header``). TooLarge: over a limit, or the receiver's.
             Invalid: data are missing, or the destination takes what the plain door seals, and nothing else.
             In the future: Conflict (submitted already, with other parts), Invalid (attachments are missing), TooLarge
@@ -302,6 +315,10 @@ class Submitting:
         self._tools.hub.admission.require_disk()
         message = own_message(looked.message if looked else self._tools.recent.find(message_id, kind), caller)
         destination = looked.destination if looked else self._tools.receivers.existing(message.destination_id, now=now)
+        if message.state is State.INCOMPLETE and looked is None:
+            # It may have been withdrawn since the announcement.
+            service = canonical_service(message.service.identifier)
+            require_delegation(self._tools.hub.directory, caller.client_id, destination, service=service, now=now)
         if kind is Subject.SUBMISSION and message.state is State.INCOMPLETE:
             # Its adapter may have changed since the announcement.
             self._tools.require_jwe(destination, size=len(metadata) + len(data or ""))

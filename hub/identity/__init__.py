@@ -6,6 +6,7 @@ for by name.
 """
 
 from hub.identity.access import (
+    delegated_among,
     existing_destination,
     own_destination,
     own_message,
@@ -14,6 +15,8 @@ from hub.identity.access import (
     reach,
     require_a_say,
     require_approver,
+    require_delegated,
+    require_delegation,
     require_party,
     require_proposer,
     require_region,
@@ -76,6 +79,7 @@ __all__ = [
     "anybody_may",
     "bad_credentials",
     "bound_to",
+    "delegated_among",
     "existing_destination",
     "hash_secret",
     "is_account",
@@ -90,6 +94,8 @@ __all__ = [
     "reach",
     "require_a_say",
     "require_approver",
+    "require_delegated",
+    "require_delegation",
     "require_for_persons",
     "require_party",
     "require_proposer",

@@ -15,7 +15,7 @@ from datetime import datetime
 from uuid import UUID
 
 from hub.errors import Forbidden, Text, needs_second_person, not_found, outside_scope
-from hub.identity.clients import Caller
+from hub.identity.clients import Caller, Directory
 from hub.identity.persons import HOW_TO_VOUCH, Belonging, OneHuman, Person, Right, one_human
 from hub.model import ROOT, Destination, canonical_service
 from hub.store import Case, Store, StoredMessage
@@ -43,7 +43,8 @@ def own_destination(store: Store, destination_id: UUID, caller: Caller) -> Desti
 
     Raises:
         NotFound: there is none.
-        Forbidden: it is somebody else's, or the token is bound to other destinations.
+        Forbidden: it is somebody else's, the token is bound to other destinations, or the client is software of a vendor who
+            may not act for it (``delegation-missing``).
     """
     destination = existing_destination(store, destination_id)
     if not owns(caller, destination):
@@ -53,6 +54,7 @@ def own_destination(store: Store, destination_id: UUID, caller: Caller) -> Desti
                 "This destination does not belong to your client. Have it linked to your client.",
             )
         )
+    require_delegated(store, caller.client_id, destination)
     return destination
 
 
@@ -78,6 +80,77 @@ def require_sending(caller: Caller, *, service: str, areas: Sequence[str]) -> No
             "Das Zugriffstoken gilt nicht für diese Region oder Leistung. Fordern Sie eines ohne scope oder mit passendem an.",
             "The access token does not hold for this region or service. Request it without scope or with a fitting one.",
         )
+    )
+
+
+def require_delegation(
+    directory: Directory, client_id: str, destination: Destination, *, service: str, now: datetime
+) -> None:
+    """Check that a vendor's client may send to a destination, by what is known of a second ago at most.
+
+    ``service`` is canonical; empty: what belongs to a case, for which any delegation there is enough. Who is no vendor's client
+    needs none.
+
+    Raises:
+        Forbidden: nobody who the destination belongs to delegated that to the vendor, or not any more (``delegation-missing``).
+    """
+    software = directory.software(client_id, now=now)
+    if software is not None:
+        granted = directory.grants(software.vendor_id, now=now)
+        _require_granted(granted, directory.lineage(destination, now=now), {service} - {""}, destination)
+
+
+def require_delegated(store: Store, client_id: str, destination: Destination) -> None:
+    """Check that a vendor's client may collect and answer what came to a destination, by what the store says now.
+
+    The delegation has to hold for all services that the destination offers: what waits there is of any of them.
+
+    Raises:
+        Forbidden: as :func:`require_delegation`.
+    """
+    software = store.vendors.software(client_id)
+    if software is not None:
+        granted, lineage = store.vendors.grants(software.vendor_id), store.vendors.lineage(destination.tenant_id)
+        offered = {canonical_service(each.identifier) for each in destination.services}
+        _require_granted(granted, lineage, offered, destination)
+
+
+def delegated_among(store: Store, client_id: str, destination_ids: frozenset[UUID]) -> frozenset[UUID]:
+    """Return for which of its destinations a vendor's client may act; all of them for who is no vendor's client.
+
+    Raises:
+        Forbidden: it has some, and may act for none (``delegation-missing``).
+    """
+    if not destination_ids or store.vendors.software(client_id) is None:
+        return destination_ids
+    found, refusal = set(), None
+    for each in sorted(destination_ids):
+        try:
+            require_delegated(store, client_id, existing_destination(store, each))
+        except Forbidden as refused:
+            refusal = refused
+        else:
+            found.add(each)
+    if not found and refusal is not None:
+        raise refusal
+    return frozenset(found)
+
+
+def _require_granted(
+    granted: frozenset[tuple[str, str]], lineage: frozenset[str], wanted: set[str], destination: Destination
+) -> None:
+    there = {service for tenant, service in granted if tenant in lineage}
+    if there and ("" in there or wanted <= there):
+        return
+    raise Forbidden(
+        Text(
+            f"Der Hersteller dieser Software darf für {destination.name} nicht, oder nicht mehr, oder nicht für diese Leistung "
+            "handeln. Bitten Sie die Behörde um eine Vollmacht; was schon angenommen ist, bleibt angenommen.",
+            f"This software's vendor may not act for {destination.name}, or not any more, or not for this service. Ask the "
+            "authority for a delegation; what was accepted stays accepted.",
+        ),
+        slug="delegation-missing",
+        destinationId=str(destination.destination_id),
     )
 
 

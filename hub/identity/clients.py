@@ -41,7 +41,7 @@ from hub.crypto import (
 )
 from hub.errors import Forbidden, Invalid, KeyRefused, KeyUnavailable, NotFound, Text, Unauthenticated
 from hub.identity.throttle import Throttle, ThrottleBounds
-from hub.model import EVERYTHING, Client, ClientKind, Destination, canonical_service
+from hub.model import EVERYTHING, Client, ClientKind, ClientSoftware, Destination, canonical_service
 from hub.store import Store
 
 #: How old an answer may be.
@@ -81,6 +81,24 @@ class Directory:
         known = self._answer(destination_id, "destination", now)
         answer: Destination | None = None if known is None else known[1]
         return answer
+
+    def software(self, client_id: str, *, now: datetime) -> ClientSoftware | None:
+        """Return whose software a client is, or None."""
+        return self._fresh(client_id, "software", now, lambda: self._store.vendors.software(client_id))
+
+    def is_nobodys_software(self, client_id: str, *, now: datetime) -> bool:
+        """Tell whether it is known without a look into the store that a client is no vendor's."""
+        known = self._answer(client_id, "software", now)
+        return known is not None and known[1] is None
+
+    def grants(self, vendor_id: str, *, now: datetime) -> frozenset[tuple[str, str]]:
+        """Return for whom a vendor acts, as (tenant, service)."""
+        return self._fresh(vendor_id, "grants", now, lambda: self._store.vendors.grants(vendor_id))
+
+    def lineage(self, destination: Destination, *, now: datetime) -> frozenset[str]:
+        """Return whose a destination is, and all tenants above."""
+        read = self._store.vendors.lineage
+        return self._fresh(destination.destination_id, "lineage", now, lambda: read(destination.tenant_id))
 
     def encryption_key(self, destination: Destination, *, now: datetime) -> EncryptionKey:
         """Return the destination's current key, judged good for use now.

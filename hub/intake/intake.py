@@ -22,7 +22,7 @@ from hub.admission import Admission, Reservation
 from hub.areas import Area
 from hub.crypto import EncryptionKey, HubKeys, claims_of, make_receipt
 from hub.errors import ConfigurationError, HubError, Invalid, InvalidPayload, NoRoute, Text
-from hub.identity import Directory
+from hub.identity import Directory, require_delegation
 from hub.intake.case_messages import CaseDesk, require_case_for_message
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered, require_reply_key
 from hub.intake.repeats import Accepted, MacOf, again, fingerprint
@@ -563,6 +563,7 @@ class Intake:
             StoreUnavailable: the disk is nearly full.
             NotFound: the case that it names is not the sender's. Invalid: another authority has that case.
             NoRoute: nobody, or more than one, is responsible.
+            Forbidden: the sender is a vendor's software, and the authority did not delegate that to the vendor.
             KeyUnavailable: the responsible authority has no usable key.
         """
         return self._replay(cover) or self._reception(cover, now)
@@ -608,6 +609,7 @@ class Intake:
         destination = self._destination(route, cover, now)
         if desk is not None:
             desk.require_destination(destination)
+        require_delegation(tools.directory, cover.sender, destination, service=cover.service, now=now)
         key = tools.directory.encryption_key(destination, now=now)
         return Reception(tools, cover, route, destination, key, self._pages, desk)
 

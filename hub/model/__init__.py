@@ -67,7 +67,18 @@ from hub.model.forwarding import (
     ForwardLink,
     ForwardReason,
 )
-from hub.model.parties import STATUSES, Callback, Client, ClientKind, Destination, OfferedService, Role
+from hub.model.parties import (
+    STATUSES,
+    Callback,
+    Client,
+    ClientKind,
+    ClientSoftware,
+    Delegation,
+    Destination,
+    OfferedService,
+    Role,
+    Vendor,
+)
 from hub.model.reasons import reason_for_people, reason_for_senders, reason_of
 from hub.model.submission import (
     INLINE_LIMIT,
@@ -137,9 +148,11 @@ __all__ = [
     "CaseMessageKind",
     "Client",
     "ClientKind",
+    "ClientSoftware",
     "Contents",
     "Cover",
     "DeadCause",
+    "Delegation",
     "Destination",
     "Door",
     "Event",
@@ -174,6 +187,7 @@ __all__ = [
     "Tenant",
     "TenantGrant",
     "TenantKind",
+    "Vendor",
     "as_uri",
     "canonical_entry",
     "canonical_service",

@@ -69,6 +69,49 @@ class Client:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Vendor:
+    """Who makes software that sends or receives. ``tenant_id`` is where it was admitted (None: the root)."""
+
+    vendor_id: str
+    name: str
+    contact: str = ""
+    tenant_id: str | None = None
+    admitted_by: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClientSoftware:
+    """Whose software a client is, which product and version, and from when to when (None: it still is)."""
+
+    client_id: str
+    vendor_id: str
+    product: str
+    version: str
+    since: datetime
+    until: datetime | None = None
+
+    @property
+    def mark(self) -> str:
+        """Return what usage tells vendors apart by: the vendor's id, product and version."""
+        return f"{self.vendor_id} {self.product}/{self.version}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delegation:
+    """That a vendor acts for a tenant and all below it: for one service (canonical), or for all (empty)."""
+
+    delegation_id: str
+    vendor_id: str
+    tenant_id: str
+    service: str = ""
+    granted_by: str
+    granted_at: datetime
+    withdrawn_by: str | None = None
+    withdrawn_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OfferedService:
     """A service that a destination takes: identifier, regions (``DE`` + ARS prefix), schemas as (uri, media type)."""
 

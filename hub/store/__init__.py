@@ -51,6 +51,7 @@ from hub.store.store import Store
 from hub.store.tenants import Holdings, Tenants
 from hub.store.uploads import StoredUpload, UploadQuota, Uploads
 from hub.store.usage import RefusalLine, UsageDay, UsageLine
+from hub.store.vendors import VendorKey, Vendors
 
 __all__ = [
     "AUDIT_LOG",
@@ -131,6 +132,8 @@ __all__ = [
     "Uploads",
     "UsageDay",
     "UsageLine",
+    "VendorKey",
+    "Vendors",
     "VersionState",
     "Wanted",
     "WatchFinding",

@@ -109,7 +109,7 @@ class Audit:
     ) -> Page[AuditRecord]:
         """Return one page of what the audit log says within a scope, oldest first unless asked otherwise.
 
-        Within are actions on destinations, clients, accounts and tenants that are.
+        Within are actions on destinations, clients, accounts, tenants and vendors that are.
 
         ``actor`` is whole, ``action`` a beginning (``destination.``), ``target`` any part; empty ones do not narrow it.
         """
@@ -151,6 +151,7 @@ def _targets(scope: Scope) -> CompoundSelect[Any]:
         named("client", tables.clients, "client_id", within(tables.clients, scope)),
         named("account", tables.accounts, "name", within(tables.accounts, scope)),
         named("tenant", tables.tenants, "tenant_id", inside),
+        named("vendor", tables.vendors, "vendor_id", one_of(tables.vendors.c.tenant_id, scope.tenants or ())),
     )
 
 

@@ -58,6 +58,7 @@ from hub.store.tenants import Tenants
 from hub.store.timestamps import Timestamps
 from hub.store.uploads import Uploads
 from hub.store.usage import Usage
+from hub.store.vendors import Vendors
 from hub.store.writer import Turns
 from hub.supervision import Supervisor
 
@@ -96,7 +97,7 @@ class Store:
         self.parties = Parties(database)
         self.dossier = Dossier(database)
         #: Whose they are, and who may do what for whom.
-        self.tenants, self.onboarding = Tenants(database), Onboarding(database)
+        self.tenants, self.onboarding, self.vendors = Tenants(database), Onboarding(database), Vendors(database)
         #: What was sent, and what its log says of it.
         self.submissions = Submissions(database)
         self.event_log = EventLog(database)

@@ -40,6 +40,8 @@ _CLIENTS = tables.clients
 _DESTINATIONS = tables.destinations
 _DELIVERIES = tables.deliveries
 _SESSIONS = tables.sessions
+_DELEGATIONS = tables.delegations
+_VENDORS = tables.vendors
 #: A tree is not deeper, whatever the rows say.
 _DEEPEST = 12
 _BELONGING = (_DESTINATIONS, _CLIENTS, _ACCOUNTS)
@@ -96,7 +98,7 @@ class Tenants:
 
     def above(self, tenant_id: str) -> list[str]:
         """Return the ids of the tenants above one, its parent first, the root last."""
-        return self._database.read(lambda connection: _above(connection, tenant_id))
+        return self._database.read(lambda connection: above_tenant(connection, tenant_id))
 
     def scope_of(self, tenant_ids: Collection[str], *, areas: Collection[str] = ()) -> Scope:
         """Return what is within the subtrees of tenants, and within areas; dissolved tenants give nothing."""
@@ -123,7 +125,7 @@ class Tenants:
         """Return the shortest area that a tenant stands for, or the nearest one above it that stands for any; empty: none."""
 
         def read(connection: Connection) -> str:
-            for here in [tenant_id, *_above(connection, tenant_id)]:
+            for here in [tenant_id, *above_tenant(connection, tenant_id)]:
                 served = select(_AREAS.c.ars).where(_AREAS.c.tenant_id == here)
                 found: str | None = connection.execute(served.order_by(func.length(_AREAS.c.ars))).scalars().first()
                 if found is not None and here != ROOT:
@@ -175,7 +177,7 @@ class Tenants:
             changed = replace(changed, updated_at=max(changed.updated_at, before.updated_at + _TICK))
             if changed.parent != before.parent:
                 _require_parent(connection, str(changed.parent))
-                if tenant_id in {changed.parent, *_above(connection, str(changed.parent))}:
+                if tenant_id in {changed.parent, *above_tenant(connection, str(changed.parent))}:
                     raise _below_itself(before)
             _adopt(connection, before.areas)
             _require_free(connection, changed, but=tenant_id)
@@ -201,8 +203,8 @@ class Tenants:
     ) -> Holdings:
         """Give all that belongs to a tenant, what stands below it and its areas to another one; return what that was.
 
-        Roles at it end, those of its own accounts and those granted, unless ``keep_rights``: then they count at the successor.
-        Whoever had any is logged out.
+        Roles at it end, those of its own accounts and those granted, and so does what vendors do for it, unless
+        ``keep_rights``: then they count at the successor. Whoever had any is logged out.
 
         Raises:
             NotFound: no such tenant or successor. Conflict: changed since ``expected``; the successor stands below it.
@@ -211,7 +213,7 @@ class Tenants:
         def write(connection: Connection) -> Holdings:
             before = self._held(connection, tenant_id, expected)
             _require_parent(connection, successor)
-            if tenant_id in {successor, *_above(connection, successor)}:
+            if tenant_id in {successor, *above_tenant(connection, successor)}:
                 raise _below_itself(before)
             _adopt(connection, before.areas)
             held = _holdings(connection, [tenant_id])
@@ -222,6 +224,8 @@ class Tenants:
                 theirs = _ACCOUNTS.c.name.in_(held.accounts)
                 connection.execute(update(_ACCOUNTS).where(theirs).values(roles=to_json([])))
             _end_grants(connection, tenant_id, held.grants, successor if keep_rights else None)
+            _end_delegations(connection, tenant_id, successor if keep_rights else None, now)
+            connection.execute(update(_VENDORS).where(_VENDORS.c.tenant_id == tenant_id).values(tenant_id=there))
             lost = [*held.accounts, *(each.account for each in held.grants)]
             connection.execute(delete(_SESSIONS).where(_SESSIONS.c.account.in_(lost)))
             connection.execute(update(_TENANTS).where(_TENANTS.c.parent == tenant_id).values(parent=successor))
@@ -334,7 +338,8 @@ def _subtree(connection: Connection, tops: Iterable[str]) -> set[str]:
     return set(connection.execute(select(below.c.tenant_id)).scalars())
 
 
-def _above(connection: Connection, tenant_id: str) -> list[str]:
+def above_tenant(connection: Connection, tenant_id: str) -> list[str]:
+    """Return the ids of the tenants above one, its parent first, the root last."""
     found: list[str] = []
     here: str | None = tenant_id
     while len(found) < _DEEPEST:
@@ -412,6 +417,23 @@ def _end_grants(connection: Connection, tenant_id: str, ended: Sequence[TenantGr
         there = replace(each, tenant_id=str(successor))
         if connection.execute(select(_GRANTS.c.role).where(_same(there))).first() is None:
             connection.execute(insert(_GRANTS), _grant_row(there))
+
+
+def _end_delegations(connection: Connection, tenant_id: str, successor: str | None, now: datetime) -> None:
+    """Withdraw what a tenant delegated to vendors, or let it count at the successor where that has not delegated the same."""
+    columns = _DELEGATIONS.c
+    here = and_(columns.tenant_id == tenant_id, columns.withdrawn_at.is_(None))
+    if successor is not None:
+        there = _DELEGATIONS.alias("there")
+        same = exists().where(
+            there.c.tenant_id == successor,
+            there.c.withdrawn_at.is_(None),
+            there.c.vendor_id == columns.vendor_id,
+            there.c.service == columns.service,
+        )
+        connection.execute(update(_DELEGATIONS).where(here, ~same).values(tenant_id=successor))
+    ended = {"withdrawn_by": "tenant.dissolve", "withdrawn_at": micros(now)}
+    connection.execute(update(_DELEGATIONS).where(here).values(ended))
 
 
 def _same(given: TenantGrant) -> ColumnElement[bool]:

@@ -144,27 +144,30 @@ _STATE = "CASE WHEN m.state = 'deleted' AND x.state IS NOT NULL THEN x.state ELS
 #: One line for each submission of a day; those of whose answer only the event log knows are told by ``state``.
 _EACH = f"""
 SELECT m.message_id, m.case_id, m.destination_id, coalesce(m.area, p.tenant, '') AS area, m.service_identifier AS service,
-    m.sender, {_STATE} AS state, {_ARRIVED} AS arrived, m.submitted_at, m.finished_at, d.state AS delivery_state,
+    m.sender, coalesce(v.vendor_id || ' ' || v.product || '/' || v.version, '') AS vendor,
+    {_STATE} AS state, {_ARRIVED} AS arrived, m.submitted_at, m.finished_at, d.state AS delivery_state,
     coalesce(d.cause, '') AS cause, d.accepted_at - m.submitted_at >= :again AS by_hand,
     coalesce(x.bytes, (SELECT sum(c.size) FROM contents c WHERE c.message_id = m.message_id), 0) AS bytes
 FROM deliveries d JOIN messages m ON m.message_id = d.submission_id
 LEFT JOIN destinations p ON p.destination_id = m.destination_id
 LEFT JOIN deletions x ON x.message_id = m.message_id
+LEFT JOIN client_software v ON v.client_id = m.sender AND v.since <= m.submitted_at
+    AND (v.until IS NULL OR v.until > m.submitted_at)
 WHERE d.delivery_id >= :first AND d.delivery_id < :last AND m.submitted_at >= :begin AND m.submitted_at < :end
 """  # noqa: S608  # our own words
 #: What needs no look at an event, summed by the database.
 _SUMS = text(f"""
-SELECT destination_id, area, service, sender, outcome, cause, delivery, acceptance, by_hand, count(*) AS number,
+SELECT destination_id, area, service, sender, vendor, outcome, cause, delivery, acceptance, by_hand, count(*) AS number,
     sum(bytes) AS bytes
 FROM (
-    SELECT destination_id, area, service, sender, bytes, by_hand,
+    SELECT destination_id, area, service, sender, vendor, bytes, by_hand,
         CASE WHEN state = 'accepted' THEN 'accepted' WHEN arrived IS NOT NULL THEN 'delivered'
             WHEN delivery_state = 'dead' THEN 'given-up' ELSE 'open' END AS outcome,
         CASE WHEN state <> 'accepted' AND arrived IS NULL AND delivery_state = 'dead' THEN cause ELSE '' END AS cause,
         CASE WHEN arrived IS NULL THEN {NO_BUCKET} ELSE {_bucket_sql("arrived - submitted_at")} END AS delivery,
         CASE WHEN state = 'accepted' THEN {_bucket_sql("finished_at - submitted_at")} ELSE {NO_BUCKET} END AS acceptance
     FROM ({_EACH}) sent WHERE state NOT IN ('rejected', 'deleted')
-) judged GROUP BY destination_id, area, service, sender, outcome, cause, delivery, acceptance, by_hand
+) judged GROUP BY destination_id, area, service, sender, vendor, outcome, cause, delivery, acceptance, by_hand
 """)  # noqa: S608  # our own words
 #: What was answered, and only the event log says how: rejected, or deleted by a program that left no word of it.
 _ANSWERED = text(f"""
@@ -394,7 +397,7 @@ def _look(connection: Connection, day: date) -> tuple[dict[UsageKey, UsageCount]
     }
     found: dict[UsageKey, UsageCount] = {}
     for row in connection.execute(_SUMS, values):
-        key = UsageKey(vendor="", **{name: getattr(row, name) for name in UsageKey._fields if name != "vendor"})
+        key = UsageKey(**{name: getattr(row, name) for name in UsageKey._fields})
         _count_in(found, key, UsageCount(int(row.number), int(row.bytes)))
     for row in connection.execute(_ANSWERED, values):
         _count_in(found, _answered(row), UsageCount(1, int(row.bytes)))
@@ -425,7 +428,7 @@ def _answered(row: Any) -> UsageKey:
         area=row.area,
         service=row.service,
         sender=row.sender,
-        vendor="",
+        vendor=row.vendor,
         outcome=outcome.value,
         cause=cause,
         delivery=NO_BUCKET if row.arrived is None else _bucket(row.arrived - row.submitted_at),

@@ -53,6 +53,8 @@ def test_only_small_submissions_of_what_is_known_begin_at_once(door: Door):
     tools.recent.note(message)
     assert not submitting.at_hand(message.id, 100, now=now), "its destination is not known yet"
     tools.receivers.existing(door.destination_id, now=now)
+    assert not submitting.at_hand(message.id, 100, now=now), "it is not known yet whether a vendor's client sends"
+    door.hub.directory.software(message.sender, now=now)
     assert submitting.at_hand(message.id, 100, now=now)
     assert not submitting.at_hand(message.id, 100, now=now + timedelta(seconds=1))
     assert not submitting.at_hand(message.id, 1_000_000, now=now)
@@ -84,12 +86,13 @@ def test_what_ages_between_the_decision_and_the_act_is_not_read_anew(door: Door)
     unread = Instead(Unread(), submissions=Instead(Unread(), announce=writes.announce, complete=writes.complete))
     directory = Directory(store=unread, policy=door.hub.policy)
     directory.answers[door.destination_id] = {"destination": (now, door.destination)}
+    directory.answers[door.sending_caller.client_id] = {"software": (now, None)}
     blind = SendingTools(altered(door.hub, store=unread, directory=directory))
     announcing, submitting = Announcing(blind), Submitting(blind)
     identifier = "urn:de:fim:leika:leistung:99012008001000"
     wish = SubmissionWish(destination_id=door.destination_id, service=Service(identifier=identifier), announced=())
 
-    destination = announcing.at_hand(wish, now=now)
+    destination = announcing.at_hand(wish, caller=door.sending_caller, now=now)
     directory.forget(door.destination_id)  # Aged, or forgotten by another thread.
     made = announcing.announce(wish, caller=door.sending_caller, now=now, destination=destination).result(60)
 

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -20,7 +21,7 @@ from hub.admin.application import PAGES
 from hub.administration.onboarding_plans import Plan
 from hub.files.strict_yaml import load_yaml
 from hub.identity import new_client
-from hub.model import EVERYTHING, ROOT, ClientKind, Role, Tenant, TenantKind
+from hub.model import EVERYTHING, ROOT, ClientKind, Delegation, Role, Tenant, TenantKind, Vendor
 from hub.store import AuditEntry, OnboardingRow, OnboardingRun
 
 CONTRACT = load_yaml((Path(__file__).parents[2] / "openapi.yaml").read_bytes())
@@ -34,6 +35,7 @@ THINGS = {
     "tenants": "tenant",
     "accounts": "account",
     "onboarding": "area",
+    "vendors": "vendor",
 }
 LISTS = {
     "",
@@ -44,6 +46,7 @@ LISTS = {
     "clients",
     "tenants",
     "onboarding",
+    "vendors",
     "dead",
     "usage",
     "audit",
@@ -69,6 +72,8 @@ THEIRS = {
     "keyId",
     "upload",
     "areaCode",
+    "vendorId",
+    "delegationId",
 }
 OPEN = {"role", "number", "ruleId", "seq", "leikaKey", "slug", "serviceIdentifier"}
 #: FIT-Connect's interface tells everybody to whom something can be sent, and by which key.
@@ -127,6 +132,20 @@ def foreign(stage: Any) -> Foreign:
     hub.store.onboarding.add(
         run, [row], audit=AuditEntry(at=now, actor="x", action="onboarding.propose", target="onboarding")
     )
+    ids["vendor"], ids["delegation"] = str(uuid4()), str(uuid4())
+    vendor = Vendor(
+        vendor_id=ids["vendor"], name=NAME, tenant_id=office.tenant_id, admitted_by="frieda.fremd", created_at=now
+    )
+    entry = AuditEntry(at=now, actor="x", action="vendor.add", target=f"vendor:{vendor.vendor_id}")
+    hub.store.vendors.add(vendor, audit=entry)
+    given = Delegation(
+        delegation_id=ids["delegation"],
+        vendor_id=vendor.vendor_id,
+        tenant_id=office.tenant_id,
+        granted_by="frieda.fremd",
+        granted_at=now,
+    )
+    hub.store.vendors.delegate(given, audit=entry)
     words = (NAME, *ids.values())
     ids["area"] = TAUNUSSTEIN
     return Foreign(ids=ids, words=words, state=_state(hub.store, here, client.client_id))
@@ -143,6 +162,7 @@ def _state(store: Any, destination: Any, client: str) -> Any:
         store.tenants.grants_at(["fremdes-amt"], scope=EVERYTHING),
         store.circuits.circuit(destination),
         store.accounts.account("frieda.fremd"),
+        [store.vendors.grants(each.vendor_id) for each in store.vendors.vendors(scope=EVERYTHING).items],
     )
 
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -49,7 +49,7 @@ from store_values import (
 )
 
 from hub.errors import StoreUnavailable
-from hub.model import EVERYTHING, ROOT, ForwardLink, Tenant, TenantGrant, TenantKind
+from hub.model import EVERYTHING, ROOT, ClientSoftware, Delegation, ForwardLink, Tenant, TenantGrant, TenantKind, Vendor
 from hub.model.events import EventKind
 from hub.model.parties import Role
 from hub.store import (
@@ -70,6 +70,7 @@ from hub.store import (
     StepPurpose,
     Store,
     Telling,
+    VendorKey,
     WatchPatience,
     tables,
 )
@@ -289,6 +290,10 @@ def _people(store: Store) -> None:
     store.onboarding.add(ONBOARDING, [taken_in("064390002002")], audit=AUDIT)
     store.onboarding.begin_live(2, GOING, audit=AUDIT)
     _stray(store)
+    store.vendors.add(VENDOR, audit=AUDIT)
+    store.vendors.set_software(software("stray"), audit=AUDIT)
+    store.vendors.delegate(DELEGATION, audit=AUDIT)
+    store.vendors.propose_key(vendor_key("k"), audit=AUDIT)
 
 
 def _stray(store: Store) -> None:
@@ -297,6 +302,18 @@ def _stray(store: Store) -> None:
     store.parties.add_client(client("stray", tenant="07"))
     lost = tables.clients.update().where(tables.clients.c.client_id == "stray").values(tenant_id=None)
     store.database.write(lambda connection: connection.execute(lost).rowcount)
+
+
+VENDOR = Vendor(vendor_id="v", name="Werk", admitted_by="otto", created_at=NOW)
+DELEGATION = Delegation(delegation_id="d", vendor_id="v", tenant_id="kreis", granted_by="otto", granted_at=NOW)
+
+
+def software(client_id: str, *, since: datetime = NOW) -> ClientSoftware:
+    return ClientSoftware(client_id=client_id, vendor_id="v", product="Netz", version="1", since=since)
+
+
+def vendor_key(kid: str) -> VendorKey:
+    return VendorKey(vendor_id="v", kid=kid, jwk=jwk(kid), proposed_by="otto", proposed_at=NOW)
 
 
 ONBOARDING = OnboardingRun(title="Kreis", proposed_by="anna", proposed_at=NOW)
@@ -525,6 +542,17 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "onboarding.begin_live": lambda s, _: s.onboarding.begin_live(1, GOING, audit=AUDIT),
     "onboarding.end_live": lambda s, _: s.onboarding.end_live(2, audit=AUDIT),
     "onboarding.tested": lambda s, _: s.onboarding.tested(1, "064390015015", at=NOW, well=True),
+    "vendors.add": lambda s, _: s.vendors.add(replace(VENDOR, vendor_id="w", name="Anderes"), audit=AUDIT),
+    "vendors.set_software": lambda s, _: s.vendors.set_software(software("stray", since=LATER), audit=AUDIT),
+    "vendors.end_software": lambda s, _: s.vendors.end_software("stray", LATER, audit=AUDIT),
+    "vendors.delegate": lambda s, _: s.vendors.delegate(
+        replace(DELEGATION, delegation_id="e", service="x"), audit=AUDIT
+    ),
+    "vendors.withdraw": lambda s, _: s.vendors.withdraw(DELEGATION, by="otto", now=NOW, audit=AUDIT),
+    "vendors.propose_key": lambda s, _: s.vendors.propose_key(vendor_key("n"), audit=AUDIT),
+    "vendors.change_key": lambda s, _: s.vendors.change_key(
+        vendor_key("k"), lambda key: replace(key, state=ChangeState.APPROVED), audit=AUDIT
+    ),
     "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
     "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),
     "event_log.append": lambda s, c: s.event_log.append(

@@ -304,8 +304,9 @@ class SubmissionHandlers(Messages):
         """Announce a submission: 201 with its ids."""
         wish = self._wish(body)
         announcing, now = self.counter.announcing, self.counter.hub.clock()
-        destination = announcing.at_hand(wish, now=now)
-        announce = partial(announcing.announce, wish, caller=self.counter.caller(), now=now, destination=destination)
+        caller = self.counter.caller()
+        destination = announcing.at_hand(wish, caller=caller, now=now)
+        announce = partial(announcing.announce, wish, caller=caller, now=now, destination=destination)
         message = await until_stored(announce, here=destination is not None)
         _log.info("submission announced", extra=message.ids | {"outcome": "announced"})
         answer = {

@@ -79,6 +79,7 @@ from hub.store.tables.submissions import (
     untold,
     waiting,
 )
+from hub.store.tables.vendors import client_software, delegations, vendor_keys, vendors
 
 __all__ = [
     "SERIAL",
@@ -97,8 +98,10 @@ __all__ = [
     "checkpoints",
     "circuit_changes",
     "circuits",
+    "client_software",
     "clients",
     "contents",
+    "delegations",
     "deletions",
     "deliveries",
     "destination_keys",
@@ -147,5 +150,7 @@ __all__ = [
     "usage",
     "usage_days",
     "usage_refusals",
+    "vendor_keys",
+    "vendors",
     "waiting",
 ]

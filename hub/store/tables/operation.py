@@ -173,7 +173,7 @@ usage = Table(
     Column("area", Text, nullable=False),
     Column("service", Text, nullable=False),
     Column("sender", Text, nullable=False),
-    #: Whose software sent it; empty until vendors are parties.
+    #: Whose software sent it: id, product and version as in ``ClientSoftware.mark``; empty: no vendor's.
     Column("vendor", Text, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("cause", Text, nullable=False),
