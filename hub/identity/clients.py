@@ -40,6 +40,7 @@ from hub.crypto import (
     verify_ps512,
 )
 from hub.errors import Forbidden, Invalid, KeyRefused, KeyUnavailable, NotFound, Text, Unauthenticated
+from hub.identity.assertions import Assertions
 from hub.identity.throttle import Throttle, ThrottleBounds
 from hub.model import EVERYTHING, Client, ClientKind, ClientSoftware, Destination, canonical_service
 from hub.store import Store
@@ -59,7 +60,7 @@ class Directory:
 
     def __init__(self, *, store: Store, policy: KeyPolicy) -> None:
         self._store = store
-        self._policy = policy
+        self.policy = policy
         self.answers: dict[Party, dict[str, tuple[datetime, Any]]] = {}
         self._changes = 0
 
@@ -115,7 +116,7 @@ class Directory:
         if jwk is None:
             raise _no_key(destination, Text("Er ist nicht hinterlegt.", "It is not on record."))
         try:
-            return judge_encryption_key(jwk, now=now, policy=self._policy)
+            return judge_encryption_key(jwk, now=now, policy=self.policy)
         except KeyRefused as error:
             raise _no_key(destination, error.detail) from error
 
@@ -333,6 +334,7 @@ class Clients:
         self._logins = store.logins
         self._throttle = Throttle(store=store, bounds=_BOUNDS, failed=failed)
         self._hashing = threading.BoundedSemaphore(_HASHES_AT_ONCE)
+        self._assertions = Assertions(store=store, policy=directory.policy, issuer=issuer)
         # An unknown client must take as long as a wrong secret.
         self._nobody = hash_secret(secrets.token_urlsafe(32))
 
@@ -403,6 +405,20 @@ class Clients:
                 raise bad_credentials()
         self._logins.prove(client.client_id, self._mac(client, secret))
         self._remember(client, secret)
+        return client
+
+    def asserted(self, assertion: str, *, address: str = "", now: datetime) -> Client:
+        """Return the client that its vendor's key proves; see :mod:`hub.identity.assertions`.
+
+        Raises:
+            Unauthenticated: it proves nobody (slug ``invalid_client``); which check failed is not said.
+            TooMany: too many of these from this address in the last minute.
+        """
+        self._throttle.refuse(address=address, now=now)
+        client = self._assertions.proven(assertion, now=now)
+        if client is None:
+            self._throttle.note(address=address, now=now)
+            raise _bad_assertion()
         return client
 
     def _is_proven(self, client: Client, secret: str) -> bool:
@@ -479,6 +495,19 @@ def bad_credentials() -> Unauthenticated:
             "Formular, oder Basic mit client_id:client_secret in Base64 (RFC 7617).",
             "client_id or client_secret is wrong or cannot be read, or the client is disabled. Needed are both in the form, or "
             "Basic with client_id:client_secret in Base64 (RFC 7617).",
+        ),
+        slug="invalid_client",
+    )
+
+
+def _bad_assertion() -> Unauthenticated:
+    return Unauthenticated(
+        Text(
+            "client_assertion weist niemanden aus. Verlangt ist ein JWS (PS512) mit dem Schlüssel des Herstellers: "
+            "iss und sub sind die client_id, aud ist die Adresse des Hubs oder sein /token, exp höchstens fünf Minuten voraus, "
+            "jti jedes Mal neu.",
+            "client_assertion proves nobody. Needed is a JWS (PS512) by the vendor's approved key: iss and sub are the "
+            "client_id, aud is the hub's address or its /token, exp at most five minutes ahead, jti new each time.",
         ),
         slug="invalid_client",
     )

@@ -15,6 +15,7 @@ from connexion.lifecycle import ConnexionResponse
 from hub.api import Identify, caller_address, in_thread, visit
 from hub.errors import Malformed, Text
 from hub.identity import Clients, Token, bad_credentials, rights_of
+from hub.identity.assertions import ASSERTION_TYPE
 from hub.model import Client
 
 
@@ -37,6 +38,9 @@ class OAuth:
                 ),
                 slug="unsupported_grant_type",
             )
+        assertion = body.get("client_assertion")
+        if client is None and assertion:
+            client = await self._asserted(body, assertion)
         client_id, secret, scope = body.get("client_id"), body.get("client_secret"), body.get("scope") or None
         if client is not None:
             if client_id and client_id != client.client_id:
@@ -48,6 +52,14 @@ class OAuth:
         else:
             raise _not_one_client()
         return _json(_token_json(await in_thread(issue)))
+
+    async def _asserted(self, body: Mapping[str, Any], assertion: str) -> Client:
+        """Return the client that its vendor's key proves (RFC 7523 section 2.2)."""
+        if body.get("client_assertion_type") != ASSERTION_TYPE or body.get("client_secret"):
+            raise _not_one_client()
+        address, now = caller_address(), self._clock()
+        found: Client = await in_thread(self._clients.asserted, assertion, address=address, now=now)
+        return found
 
     async def _by_basic(self) -> Client | None:
         """Return the client that HTTP Basic proves (RFC 6749 section 2.3.1), None without that: its form tells.
