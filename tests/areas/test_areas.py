@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.areas import LENGTHS, Area, AreaKind, Gazetteer, Place, Succession
+from hub.areas import LENGTHS, Area, AreaKind, Gazetteer, Place, Succession, look_up
 from hub.errors import ConfigurationError, Invalid, Malformed, TooLarge
 
 AREAS = Path(__file__).parents[2] / "routing_rules" / "areas"
@@ -267,3 +268,17 @@ def test_a_file_in_another_encoding_is_refused(tmp_path):
     (tmp_path / "x.csv").write_bytes("ars;name\n06;Thüringen\n".encode("cp1252"))
     with pytest.raises(ConfigurationError, match="UTF-8"):
         Gazetteer.load(tmp_path)
+
+
+def test_another_land_is_a_file_more(tmp_path):
+    shutil.copytree(AREAS, tmp_path / "areas")
+    (tmp_path / "areas" / "rheinland-pfalz.csv").write_text(
+        "ars;name;kind;inhabitants;valid_from\n07;Rheinland-Pfalz;state;4159150;\n"
+        "07315;Mainz;independent-city;220552;\n073150000000;Mainz;municipality;220552;\n"
+    )
+    both = Gazetteer.load(tmp_path / "areas")
+    assert names(both, "Mainz") == ["Mainz"]
+    assert both.find(Area("073150000000")).kind is AreaKind.MUNICIPALITY
+    assert names(both, "Taunusstein") == ["Taunusstein, Stadt"]
+    assert look_up(both, "Mainz").note is None
+    assert "bedient Hessen, Rheinland-Pfalz" in look_up(both, "Berlin").note.de
