@@ -38,6 +38,10 @@ _IDLE = 0.03
 _MOST_MS, _MOST_KB, _MOST_RATIO = 30, 60, 1.5
 #: The largest message of XBau 2.6 has 5,374 places, of which 2,475 come up where all is answered.
 _GROUPS, _LEAVES, _DRAWN, _MOST_DRAWING_MS = 40, 61, 15, 50
+#: An attachment of so many MiB, so often at once, and by how many MiB the portal may grow with them.
+_LARGE, _AT_ONCE, _MOST_GROWTH = 200, 2, 64
+_MIB = 1024 * 1024
+_BOUNDARY = "bench-portal-boundary"
 _PLAINEST = "the admin pages' plainest"
 _PLACE, _DOG = "064140000000", "99102013000000"
 
@@ -50,6 +54,7 @@ def _settings(served: Served, folder: Path, port: int) -> Path:
         *("[hub]", f'base_url = "http://127.0.0.1:{served.port}"', f'client_id = "{client["client_id"]}"'),
         *('client_secret_file = "secret"', "[serve]", f"port = {port}", "[limits]", "requests_per_minute = 100000"),
         *(f"{name} = 10000" for name in ("begun_per_address", "bodies_at_once")),
+        *(f"attachment_megabytes = {_LARGE}", f"form_megabytes = {2 * _LARGE}", "stored_megabytes_per_address = 5000"),
     ]
     file = folder / "portal.toml"
     file.write_text("\n".join(lines), encoding="utf-8")
@@ -130,6 +135,35 @@ def _crowd(served: Served, base: str) -> tuple[float, float]:
     return grown[0], used * 1000 / (3 * _PEOPLE)
 
 
+def _enclosed(portal: Served, base: str) -> tuple[float, float]:
+    """Have people enclose a large file each, at once; return the MiB that the portal grew by, and MiB of one a second."""
+    people = [_begun(base)[0] for _ in range(_AT_ONCE)]
+
+    def enclose(person: requests.Session) -> None:
+        page = person.get(f"{base}/antrag/anlagen", timeout=60).text
+        found = re.search(r'name="csrf" value="([^"]*)"', page)
+        head = (
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{found[1] if found else ""}\r\n'
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="mehr"\r\n\r\n1\r\n'
+            f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="datei"; filename="plan.pdf"\r\n'
+            "Content-Type: application/pdf\r\n\r\n%PDF-1.7 "
+        )
+        with tempfile.TemporaryFile() as body:
+            body.write(head.encode())
+            body.seek((_LARGE - 1) * _MIB, 1)
+            body.write(f"\r\n--{_BOUNDARY}--\r\n".encode())
+            body.seek(0)
+            headers = {"Origin": base, "Content-Type": f"multipart/form-data; boundary={_BOUNDARY}"}
+            answer = person.post(f"{base}/antrag/anlagen", data=body, headers=headers, timeout=300)
+        assert answer.ok, answer.status_code
+        assert "plan.pdf" in person.get(f"{base}/antrag/anlagen", timeout=60).text
+
+    begun = time.monotonic()
+    with ThreadPoolExecutor(_AT_ONCE) as pool, portal.watched() as grown:
+        list(pool.map(enclose, people))
+    return grown[0], _LARGE * _AT_ONCE / (time.monotonic() - begun)
+
+
 def _largest_page() -> tuple[int, float]:
     """Return how many places a page has whose schema is as large as the largest standards', and milliseconds of CPU to draw it.
 
@@ -182,9 +216,12 @@ def main() -> int:
         grown, crowded = _crowd(portal, base)
         print(f"{_PEOPLE} people at once              {crowded:6.2f} ms of CPU a page")
         print(f"memory of the portal            {at_rest:6.0f} MiB at rest, {grown:.0f} MiB more with them")
+        enclosed, rate = _enclosed(portal, base)
+        print(f"{_AT_ONCE} files of {_LARGE} MiB at once       {rate:6.0f} MiB/s, memory +{enclosed:.0f} MiB")
         form_cost, form_ratio = costs["first page of a form"]
         print(f"form page beside the plainest   {form_ratio:6.2f} (aim: ≤ {_MOST_RATIO})")
         kept = drawing <= _MOST_DRAWING_MS and form_cost <= _MOST_MS and size <= _MOST_KB and form_ratio <= _MOST_RATIO
+        kept = kept and enclosed <= _MOST_GROWTH
     return 0 if kept else 1
 
 
