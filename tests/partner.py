@@ -363,8 +363,14 @@ class FakeHub(Partner):
         path = heard.path.removeprefix("/submission-api").strip("/").split("/")
         if path[-1] == "events" and path[2] in self.logs:
             return self._events(path[2], heard)
-        if heard.method in {"POST", "PUT"} and (path[:2] == ["v2", "replies"] or path[-1] == "ai-steps"):
-            return self._ai_step(heard) if path[-1] == "ai-steps" else self._reply(path[2:], heard)
+        if heard.method in {"POST", "PUT"} and path[:2] == ["v2", "replies"]:
+            return self._reply(path[2:], heard)
+        return self._own(heard, path)
+
+    def _own(self, heard: Heard, path: list[str]) -> Answer | Fault:
+        """What lies below the hub's root, and what is only read."""
+        if heard.path.startswith("/hub/v1/cases/") and path[-1] == "ai-steps":
+            return self._ai_step(heard)
         return self._list(heard) if path == ["v2", "submissions"] else self._read(path)
 
     def _reply(self, path: list[str], heard: Heard) -> Answer | Fault:

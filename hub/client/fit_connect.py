@@ -402,16 +402,6 @@ class Subscriber(_Party):
         path = f"/{self._dialect}/cases/{case_id}/events"
         self._session.send("POST", path, content=token.encode("ascii"), headers={"Content-Type": _JOSE})
 
-    def post_ai_step(self, case_id: UUID, token: str) -> None:
-        """Post a signed step of an AI system into a case's log; the same token again changes nothing.
-
-        Raises:
-            Invalid: the hub's register does not have the system so (``ai-system-not-registered``), or the token is wrong.
-            Conflict: the submission is closed.
-        """
-        path = f"/hub/v1/cases/{case_id}/ai-steps"
-        self._session.send("POST", path, content=token.encode("ascii"), headers={"Content-Type": _JOSE})
-
     def _answer(self, message: Named, key: SigningKey, kind: EventKind, payload: Mapping[str, Any]) -> None:
         if message.destination_id is None:
             raise malformed("destinationId")

@@ -1,6 +1,7 @@
-"""Handing a case on at the hub, for the authority that has it; what goes into the new case the caller seals and submits.
+"""What an authority says of its cases at the hub alone: whom it hands one on to, and where a step of an AI system was.
 
-This is the hub's own API, none of FIT-Connect's: another delivery service does not know it.
+This is the hub's own API, none of FIT-Connect's: another delivery service does not know it, and it does not lie below the
+address of FIT-Connect's. What goes into the new case of a hand-on the caller seals and submits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import orjson
 from hub.client.fit_connect import require_uuid
 from hub.client.session import JSON, Session, listed, unreadable
 
-_ROOT = "/hub/v1/cases"
+_ROOT, _JOSE = "/hub/v1/cases", "application/jose"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +75,10 @@ class ForwardRequest:
 
 
 class Forwarder:
-    """Hands on. ``session`` leads to the hub's root, with the token of the client that owns the case's destination."""
+    """Hands on, and says where AI took part.
+
+    ``session`` leads to the hub's root, with the token of the client that owns the case's destination.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -115,6 +119,16 @@ class Forwarder:
         document = orjson.dumps({"state": "complete"})
         path = f"{_ROOT}/{case_id}/forwards/{submission_id}"
         self._session.send("PUT", path, content=document, headers={"Content-Type": JSON})
+
+    def post_ai_step(self, case_id: UUID, token: str) -> None:
+        """Post a signed step of an AI system into a case's log; the same token again changes nothing.
+
+        Raises:
+            Invalid: the hub's register does not have the system so (``ai-system-not-registered``), or the token is wrong.
+            Conflict: the submission is closed.
+        """
+        path = f"{_ROOT}/{case_id}/ai-steps"
+        self._session.send("POST", path, content=token.encode("ascii"), headers={"Content-Type": _JOSE})
 
     def origin(self, case_id: UUID) -> CaseOrigin | None:
         """Return where a case came from, None where nobody handed it on."""

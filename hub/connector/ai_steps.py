@@ -16,7 +16,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from hub.client.fit_connect import Named, Subscriber, signed_answer
+from hub.client.fit_connect import Named, signed_answer
+from hub.client.forwarding import Forwarder
 from hub.connector.journal import Journal
 from hub.connector.opening import Keys
 from hub.connector.refusals import no_such_case
@@ -75,10 +76,10 @@ class WrittenStep:
 class AiStepBook:
     """Writes steps down, and sends them. Thread-safe, but for :meth:`run_once`, which is for one thread."""
 
-    def __init__(self, journal: Journal, *, keys: Mapping[UUID, Keys], hub: Subscriber) -> None:
+    def __init__(self, journal: Journal, *, keys: Mapping[UUID, Keys], door: Forwarder) -> None:
         self._journal = journal
         self._keys = keys
-        self._hub = hub
+        self._door = door
         journal.extend(_SCHEMA)
 
     def write(
@@ -138,7 +139,7 @@ class AiStepBook:
     def _sent(self, row: Mapping[str, Any], now: datetime) -> bool:
         request_id: str = row["request_id"]
         try:
-            self._hub.post_ai_step(UUID(row["case_id"]), row["token"])
+            self._door.post_ai_step(UUID(row["case_id"]), row["token"])
         except HubError as error:
             self._hold(row, error, now)
             return False

@@ -82,7 +82,7 @@ class MunicipalSay:
         deadlines = CaseDeadlines(journal, public_session(settings.hub))
         sealed = SealedReplies(settings.journal.with_suffix(".replies"))
         sealed.sweep(book.reply_ids())
-        steps = AiStepBook(journal, keys=keys, hub=hub)
+        steps = AiStepBook(journal, keys=keys, door=door)
         desk = Desk(
             journal=journal,
             book=book,
