@@ -1,21 +1,20 @@
 """Hand submissions to an XTA 2.1.1 server, as an author: one message each, its contents streamed as MTOM parts.
 
-The message is the delivery's manifest, as folders have it, and the sealed contents are its attachments. The message's id
-follows from the delivery's (``message_id_prefix``), so that it is the same at each attempt, from each node and after each
-restart: before a repeat the server is asked for the transport report, and an id that is taken counts as delivered. Without a
-prefix the server makes the ids (``createMessageId``); an id that may have been used is kept as long as this process lives,
-and a repeat after a restart says that it may be the second.
+The message is the delivery's manifest, as folders have it, and the sealed contents are its attachments. The message's id is
+one for all attempts, from each node and after each restart: it follows from the delivery's (``message_id_prefix``), or the
+server makes it (``createMessageId``), and it is kept with the delivery before anything is sent. Before a repeat the server is
+asked for the transport report, and an id that is taken counts as delivered.
 
-What the server's report says (open, green, yellow, red) stands in the attempt's note. Refusals are told apart by the
-exception in the fault: wrong account or parameters are settings, schema and virus are the payload, technical problems pass.
+What the server's report says (open, green, yellow, red) stands in the attempt's note, and the report is kept as its proof.
+Refusals are told apart by the exception in the fault: wrong account or parameters are settings, schema and virus are the
+payload, technical problems pass.
 """
 
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -41,7 +40,6 @@ from hub.soap import xta
 from hub.transport.connection import Line
 from hub.transport.http import Answer, Silence, client_tls, judge, request, require_address, require_timeout
 
-_REMEMBERED = 1000
 _SHORT = re.compile(r"[^\x00-\x20\x7f<>](?:[^\x00-\x1f\x7f]{0,198}[^\x00-\x20\x7f<>])?")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,198}")
 _CONFIGURATION, _PAYLOAD = DeadCause.CONFIGURATION, DeadCause.PAYLOAD
@@ -135,8 +133,6 @@ class Xta:
         self._options = options = read_options(self.name, XtaOptions, config)
         self._author = xta.Party(identifier=options.author, kind=options.author_type, category=options.author_category)
         self._reader = xta.Party(identifier=options.reader, kind=options.reader_type, category=options.reader_category)
-        self._lock = threading.Lock()
-        self._open_ends: OrderedDict[UUID, str] = OrderedDict()
 
     def open(self) -> None:
         """Read certificate, key and authorities; ``ConfigurationError`` if they cannot be used."""
@@ -168,16 +164,18 @@ class Xta:
             if known is not None:
                 return _delivered(f"was already there as {begun}", known)
         message_id = begun or self._new_id(line)
+        _keep(package, message_id)
         asked = xta.send_message(self._options.send_url, self._message(message_id, package), self._parts(package))
         try:
             answer = self._request(line, self._options.send_url, asked, answer_limit=0)
         except Silence as silence:
-            return self._remembered(package, message_id, silence.outcome())
-        outcome = self._remembered(package, message_id, _judged(answer, message_id))
+            return silence.outcome()
+        outcome = _judged(answer, message_id)
+        if outcome.kind is OutcomeKind.REFUSED:
+            self._let_go(package)
         if outcome.kind is not OutcomeKind.DELIVERED:
             return outcome
-        doubt = ", possibly for the second time" if begun is None and package.repeat else ""
-        return _delivered(outcome.note + doubt, self._proof(line, message_id))
+        return _delivered(outcome.note, self._proof(line, message_id))
 
     def _ask_first(self, line: Line, package: Package) -> None:
         """Stop an attempt whose account or service the server does not have, before any content is sent."""
@@ -200,21 +198,18 @@ class Xta:
             raise _Stopped(_later("XTA: answered without a message id")) from exc
 
     def _begun(self, package: Package) -> str | None:
-        """Return the id that goes with a delivery, if one does already."""
-        if self._options.message_id_prefix:
-            return f"{self._options.message_id_prefix}{package.delivery_id}"
-        with self._lock:
-            return self._open_ends.get(package.delivery_id)
+        """Return the id that goes with a delivery, if one does already: the kept one, whatever the prefix is by now."""
+        if package.known_as is not None and xta.is_message_id(package.known_as):
+            return package.known_as
+        prefix = self._options.message_id_prefix
+        return f"{prefix}{package.delivery_id}" if prefix else None
 
-    def _remembered(self, package: Package, message_id: str, outcome: Outcome) -> Outcome:
-        """Keep an id that another attempt may need, where it does not follow from the delivery's."""
-        with self._lock:
-            self._open_ends.pop(package.delivery_id, None)
-            if outcome.kind in {OutcomeKind.UNKNOWN, OutcomeKind.UNREACHABLE} and not self._options.message_id_prefix:
-                self._open_ends[package.delivery_id] = message_id
-            if len(self._open_ends) > _REMEMBERED:
-                self._open_ends.popitem(last=False)
-        return outcome
+    def _let_go(self, package: Package) -> None:
+        """Forget the id of a message that was refused: whoever sends it again after a change makes a new message of it."""
+        if self._options.message_id_prefix:
+            return
+        with suppress(Unavailable):  # Then the next one goes under the same id, which is no harm.
+            package.keep(None)
 
     def _report(self, line: Line, message_id: str) -> xta.TransportReport | None:
         """Return the report of a message that may be there; None where the server does not know it."""
@@ -317,6 +312,20 @@ class _Stopped(Exception):  # Never leaves this file.
         self.fault = fault
 
 
+def _keep(package: Package, message_id: str) -> None:
+    """Keep the id before it is used, unless it is kept already.
+
+    Raises:
+        _Stopped: it cannot be kept; nothing was sent.
+    """
+    if package.known_as == message_id:
+        return
+    try:
+        package.keep(message_id)
+    except Unavailable as exc:
+        raise _Stopped(_later(f"not attempted: the message id cannot be kept: {exc.slug}", DeadCause.HUB)) from exc
+
+
 def _judged(answer: Answer, message_id: str) -> Outcome:
     """Say what an answer means: a business exception by its name and number, everything else by the status of HTTP."""
     by_status = judge(answer, datetime.now(UTC))
@@ -340,8 +349,8 @@ def _delivered(note: str, report: xta.TransportReport | None) -> Outcome:
         return Outcome(kind=OutcomeKind.DELIVERED, note=f"{note}, no report yet")
     said = f"{note}, report {_COLOURS[report.status]} at {report.reported_at.isoformat(timespec='seconds')}"
     if report.status == _RED:
-        return Outcome(kind=OutcomeKind.REFUSED, note=f"XTA: {said}", cause=DeadCause.RECEIVER)
-    return Outcome(kind=OutcomeKind.DELIVERED, note=said)
+        return Outcome(kind=OutcomeKind.REFUSED, note=f"XTA: {said}", cause=DeadCause.RECEIVER, proof=report.document)
+    return Outcome(kind=OutcomeKind.DELIVERED, note=said, proof=report.document)
 
 
 def _later(note: str, cause: DeadCause | None = None) -> Outcome:

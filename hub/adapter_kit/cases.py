@@ -101,12 +101,23 @@ def make_package(*, attachments: int = 2, text: str = "data", form: Form = Form.
         evidence=lambda: Evidence(receipt="e30.e30.c2ln", previous="0" * 64, entries=("{}",)),
         read=_read,
         base_url="https://hub.example.org",
+        keep=_Kept(),
     )
+
+
+class _Kept:
+    """What an attempt has the hub keep for the next one."""
+
+    known_as: str | None = None
+
+    def __call__(self, known_as: str | None) -> None:
+        self.known_as = known_as
 
 
 def again(package: Package) -> Package:
     """Return the package of the next attempt, after one that may have reached the receiver."""
-    return replace(package, attempt=package.attempt + 1, repeat=True)
+    known_as = package.keep.known_as if isinstance(package.keep, _Kept) else package.known_as
+    return replace(package, attempt=package.attempt + 1, repeat=True, known_as=known_as)
 
 
 def lean(package: Package) -> Package:

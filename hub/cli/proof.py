@@ -84,6 +84,23 @@ def verify_file(  # what may be checked at once
     click.echo(json.dumps(claims, ensure_ascii=False, indent=2))
 
 
+@receipt.command("delivered")
+@click.argument("submission_id", type=click.UUID)
+@data_option
+def delivered(submission_id: UUID, data: Path) -> None:
+    """Print what the receiver signed when it took SUBMISSION_ID (the receipt of an AS4 access point, XML)."""
+    with opened(data) as hub:
+        view = hub.store.deliveries.of(submission_id)
+    if view is None:
+        raise not_found("submission-not-found")
+    proofs = [attempt.proof for attempt in view.attempts if attempt.proof is not None]
+    if not proofs:
+        said = "Für diese Zustellung hat der Empfänger nichts unterschrieben. / The receiver signed nothing for this delivery."
+        click.secho(said, fg="yellow", err=True)
+        raise SystemExit(1)
+    click.echo(proofs[-1], nl=False)
+
+
 def _prove(claims: Mapping[str, Any], proof: Any, published: Any, tsa_roots: Path | None) -> None:
     """Verify that a receipt stands in the signed log by the proof of its case, and print what that says."""
     from hub.proof.checkpoints import require_receipt, verify_proof

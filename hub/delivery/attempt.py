@@ -231,6 +231,8 @@ def _close(place: _Place) -> None:
 _log = logging.getLogger(__name__)
 #: Characters of a note; one line for operators.
 _LONGEST_NOTE = 200
+#: Bytes of what a receiver signed; an AS4 receipt for a hundred parts takes 60 KB.
+_LARGEST_PROOF = 256 * 1024
 #: Adapters that do nothing but say so: their deliveries need no thread and no bulkhead, and are settled many at once.
 INSTANT = frozenset({"mailbox"})
 #: So many times a lease is renewed before it would run out: one lost renewal does no harm.
@@ -294,6 +296,11 @@ class Leases:
         with self._lock:
             for claim in claims:
                 self._until.pop((claim.delivery_id, claim.fencing), None)
+
+    def keep(self, claim: Claim, known_as: str | None) -> None:
+        """Write down how the receiver knows a delivery; raise ``Unavailable`` where another node has the delivery by now."""
+        if not self._store.queue.keep(claim, known_as):
+            raise Unavailable(Text("Die Zustellung hat ein anderer Knoten.", "Another node has the delivery."))
 
     @contextmanager
     def held(self, claim: Claim) -> Iterator[None]:
@@ -472,6 +479,8 @@ class Attempting:
             evidence=partial(self._evidence, claim),
             read=contents.chunks,
             base_url=self.rules.base_url,
+            known_as=claim.known_as,
+            keep=partial(self.leases.keep, claim),
         )
 
     def _evidence(self, claim: Claim) -> Evidence:
@@ -527,7 +536,8 @@ def as_reported(outcome: Any) -> Outcome:
     note = (said if said.isprintable() else repr(said))[:_LONGEST_NOTE]
     wish = outcome.retry_after if isinstance(outcome.retry_after, timedelta) else None
     cause = outcome.cause if isinstance(outcome.cause, DeadCause) else None
-    return replace(outcome, note=note, retry_after=wish, cause=cause, disable=outcome.disable is True)
+    proof = outcome.proof if isinstance(outcome.proof, bytes) and len(outcome.proof) <= _LARGEST_PROOF else None
+    return replace(outcome, note=note, retry_after=wish, cause=cause, disable=outcome.disable is True, proof=proof)
 
 
 def _facts(claim: Claim) -> dict[str, str | int]:

@@ -338,6 +338,10 @@ class Evidence:
     entries: tuple[str, ...] = field(repr=False)
 
 
+def _kept_by_nobody(_known_as: str | None) -> None:
+    """Forget it: what is no delivery has no second attempt."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Package:
     """What an adapter gets: one submission for one destination, sealed, with what proves it.
@@ -348,6 +352,10 @@ class Package:
 
     ``event_log`` is the case's log so far as signed tokens, which are signed once they are looked at; ``evidence`` brings
     what proves the submission without them, and raises ``Unavailable`` where the log contradicts itself.
+
+    ``known_as`` is how the receiver knows the delivery, where an attempt had ``keep`` write that down: before it sends, so that
+    whoever attempts next uses the same, whatever died in between. ``keep`` raises ``Unavailable`` where that cannot be written,
+    or the delivery is somebody else's by now.
     """
 
     delivery_id: UUID
@@ -359,6 +367,8 @@ class Package:
     evidence: Callable[[], Evidence] = field(repr=False)
     read: Callable[[Sealed], Iterator[bytes]] = field(repr=False)
     base_url: str
+    known_as: str | None = None
+    keep: Callable[[str | None], None] = field(default=_kept_by_nobody, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -366,7 +376,7 @@ class Outcome:
     """What came of one attempt. ``note`` is for operators: short, no payload, no secret.
 
     ``retry_after`` is the receiver's own wish; ``disable`` says that the destination should get nothing more (HTTP 410);
-    ``cause`` is set on refusals.
+    ``cause`` is set on refusals. ``proof`` is what the receiver signed about what it took (an AS4 receipt), at most 256 KiB.
     """
 
     kind: OutcomeKind
@@ -374,3 +384,4 @@ class Outcome:
     retry_after: timedelta | None = None
     disable: bool = False
     cause: DeadCause | None = None
+    proof: bytes | None = field(repr=False, default=None)

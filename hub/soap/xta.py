@@ -72,6 +72,8 @@ class XtaMessage:
     message_type: XtaCode
     payload_schema: str
     initial_send: datetime
+    delivered: datetime | None = None
+    fetched: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,13 +125,21 @@ def send_message(url: str, message: XtaMessage, parts: Sequence[XtaPart]) -> Xta
 
     The envelope goes first and each content behind it as it is, so that nothing is held and the length is known ahead.
     """
-    marker = f"hub-{uuid4().hex}"
     action = f"{_ACTIONS}SendMessage"
+    return with_contents(action, _envelope(url, action, meta_data(message), container(parts)), parts)
+
+
+def container(parts: Sequence[XtaPart]) -> str:
+    """Return the body that names the contents behind it (``GenericContentContainer``)."""
     contents = "".join(
         _content("Attachment" if number else "Message", number, part) for number, part in enumerate(parts)
     )
-    body = f"<x:GenericContentContainer><x:ContentContainer>{contents}</x:ContentContainer></x:GenericContentContainer>"
-    envelope = _envelope(url, action, _meta_data(message), body)
+    return f"<x:GenericContentContainer><x:ContentContainer>{contents}</x:ContentContainer></x:GenericContentContainer>"
+
+
+def with_contents(action: str, envelope: bytes, parts: Sequence[XtaPart]) -> XtaRequest:
+    """Return an envelope with contents behind it, as a request or as an answer."""
+    marker = f"hub-{uuid4().hex}"
     root = (
         f'--{marker}\r\nContent-Type: application/xop+xml; charset=UTF-8; type="application/soap+xml"\r\n'
         f"Content-Transfer-Encoding: binary\r\nContent-ID: <root@hub>\r\n\r\n"
@@ -195,7 +205,8 @@ def _party(element: str, party: Party) -> str:
     return f"<m:{element}>{identifier}</m:{element}>"
 
 
-def _meta_data(message: XtaMessage) -> str:
+def meta_data(message: XtaMessage) -> str:
+    """Return the header that says what stands around a message (``MessageMetaData``)."""
     scenario = message.scenario
     about = (
         f"<m:Defined{_list(scenario)}><code>{escape(scenario.code)}</code></m:Defined>"
@@ -203,10 +214,11 @@ def _meta_data(message: XtaMessage) -> str:
         else f"<m:Undefined>{escape(scenario.code)}</m:Undefined>"
     )
     kind = message.message_type
-    sent = message.initial_send.isoformat(timespec="milliseconds")
+    times = {"InitialSend": message.initial_send, "Delivery": message.delivered, "InitialFetch": message.fetched}
+    sent = "".join(f"<m:{name}>{moment(at)}</m:{name}>" for name, at in times.items() if at is not None)
     return (
         "<m:MessageMetaData>"
-        f"<m:DeliveryAttributes><m:InitialSend>{sent}</m:InitialSend></m:DeliveryAttributes>"
+        f"<m:DeliveryAttributes>{sent}</m:DeliveryAttributes>"
         f"<m:Originators>{_author(message.author)}</m:Originators>"
         f"<m:Destinations>{_party('Reader', message.reader)}</m:Destinations>"
         f"<m:MsgIdentification><a:MessageID>{escape(message.message_id)}</a:MessageID></m:MsgIdentification>"
@@ -215,6 +227,11 @@ def _meta_data(message: XtaMessage) -> str:
         f"<m:MessageType{_list(kind)} payloadSchema={quoteattr(message.payload_schema)}><code>{escape(kind.code)}</code>"
         "</m:MessageType></m:Qualifier></m:MessageMetaData>"
     )
+
+
+def moment(at: datetime) -> str:
+    """Return a time as XTA has it (``xs:dateTime``)."""
+    return at.isoformat(timespec="milliseconds")
 
 
 def _list(code: XtaCode) -> str:
@@ -231,11 +248,15 @@ class XtaFault:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TransportReport:
-    """What became of a message. ``status``: 0 open, 1 green, 2 yellow (warnings), 3 red (critical errors)."""
+    """What became of a message. ``status``: 0 open, 1 green, 2 yellow (warnings), 3 red (critical errors).
+
+    ``document`` is the envelope with the report, as it came.
+    """
 
     message_id: str
     status: int
     reported_at: datetime
+    document: bytes = field(repr=False)
 
 
 _BODY = (f"{SOAP} Envelope", f"{SOAP} Body")
@@ -299,14 +320,31 @@ def read_report(body: bytes) -> TransportReport:
         reported_at = datetime.fromisoformat(found.get((*_REPORT, f"{XTA} ReportTime"), ""))
     except ValueError as exc:
         raise Unreadable from exc
-    return TransportReport(message_id=named, status=status, reported_at=reported_at)
+    return TransportReport(message_id=named, status=status, reported_at=reported_at, document=_root(body))
 
 
 def _texts(body: bytes) -> dict[tuple[str, ...], str]:
-    """Return the text of each element by its absolute path, the first of each path alone.
+    """Return the text of each element by its absolute path, the first of each path alone; errors as :func:`elements`."""
+    found: dict[tuple[str, ...], str] = {}
+    for element in elements(body):
+        found.setdefault(element.path, element.text)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Element:
+    """An element by its absolute path (``namespace name`` each), with its attributes and its own text, stripped."""
+
+    path: tuple[str, ...]
+    attributes: Mapping[str, str]
+    text: str
+
+
+def elements(body: bytes) -> list[Element]:
+    """Return the elements of an envelope in the order of their beginnings; ``body`` may be multipart, then its first part.
 
     Raises:
-        Unreadable: no well-formed XML, a document type, deeper or more than any answer is.
+        Unreadable: no well-formed XML, a document type, deeper or more than any envelope of XTA's is.
     """
     reading = _Reading()
     parser = ParserCreate(namespace_separator=" ")
@@ -319,25 +357,26 @@ def _texts(body: bytes) -> dict[tuple[str, ...], str]:
         parser.Parse(_root(body), True)  # noqa: FBT003  # expat's own sign of the end
     except ExpatError as exc:
         raise Unreadable(ErrorString(exc.code)) from exc
-    return {path: "".join(texts).strip(" \t\r\n") for path, texts in reading.found.items()}
+    return [
+        Element(path=path, attributes=attributes, text="".join(texts).strip(" \t\r\n"))
+        for path, attributes, texts in reading.found
+    ]
 
 
 class _Reading:
-    """What expat tells of, as texts by path."""
+    """What expat tells of, in order."""
 
     def __init__(self) -> None:
-        self.found: dict[tuple[str, ...], list[str]] = {}
+        self.found: list[tuple[tuple[str, ...], Mapping[str, str], list[str]]] = []
         self._path: list[str] = []
         self._open: list[list[str]] = []
-        self._elements = 0
 
-    def start(self, name: str, _attributes: object) -> None:
-        self._elements += 1
-        if len(self._path) >= _DEEPEST or self._elements > _MOST_ELEMENTS:
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        if len(self._path) >= _DEEPEST or len(self.found) >= _MOST_ELEMENTS:
             raise Unreadable
         self._path.append(name)
         texts: list[str] = []
-        self.found.setdefault(tuple(self._path), texts)
+        self.found.append((tuple(self._path), attributes, texts))
         self._open.append(texts)
 
     def end(self, _name: str) -> None:

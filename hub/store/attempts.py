@@ -140,4 +140,5 @@ def _attempt_row(result: AttemptResult) -> dict[str, Any]:
         "note": result.outcome.note,
         "node": result.claim.node,
         "repeat": result.claim.repeat,
+        "proof": result.outcome.proof,
     }

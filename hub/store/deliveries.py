@@ -413,6 +413,7 @@ def _attempt(row: Any) -> Attempt:
         note=row.note,
         node=row.node,
         repeat=bool(row.repeat),
+        proof=None if row.proof is None else bytes(row.proof),
     )
 
 
@@ -491,6 +492,7 @@ def delivery_row(submission_id: str, destination_id: str, first_attempt_at: date
         "attempts": 0,
         "repeat": False,
         "cause": None,
+        "known_as": None,
         "accepted_at": due,
         "finished_at": None,
     }

@@ -149,6 +149,7 @@ _TAKEN = (
     "repeat",
     "fencing",
     "lapses",
+    "known_as",
     "accepted_at",
     "lapsed_by",
     "lapsed_at",
@@ -361,6 +362,12 @@ class Queue:
         longer = update(_DELIVERIES).where(open_).values(next_attempt_at=micros(until))
         return self._database.write(lambda connection: connection.execute(longer).rowcount == 1)
 
+    def keep(self, claim: Claim, known_as: str | None) -> bool:
+        """Keep how the receiver knows a delivery, for every later attempt; False where the claim is not ours any more."""
+        open_ = and_(_ours(claim), _DELIVERIES.c.next_attempt_at.is_not(None))
+        kept = update(_DELIVERIES).where(open_).values(known_as=known_as)
+        return self._database.write(lambda connection: connection.execute(kept).rowcount == 1)
+
     def give_back(self, claims: Sequence[Claim], now: datetime) -> None:
         """Let others have what was claimed and not begun, at once and without a lapse; what is not ours any more is left."""
         due = {"leased_by": None, "next_attempt_at": micros(now)}
@@ -468,6 +475,7 @@ def _claim_of(
         repeat=bool(row.repeat),
         fencing=row.fencing,
         lapses=row.lapses,
+        known_as=row.known_as,
         accepted_at=moment(row.accepted_at),
         circuit=_CLOSED if circuit is None else circuit,
         receipt=message.receipt,
@@ -509,7 +517,7 @@ def _bury(connection: Connection, delivery_id: str, ours: Any, attempt: dict[str
     }
     if connection.execute(update(_DELIVERIES).where(ours).values(over)).rowcount == 0:
         return False
-    INSERT_ATTEMPT(connection, attempt | {"delivery_id": delivery_id, "n": n})
+    INSERT_ATTEMPT(connection, attempt | {"delivery_id": delivery_id, "n": n, "proof": None})
     return True
 
 
@@ -532,4 +540,5 @@ def _lapsed_row(row: Any, now: int) -> dict[str, Any]:
         "node": row.lapsed_by,
         # Whether that attempt itself was a repeat: any attempt after another of unknown end is.
         "repeat": row.lapses > 1,
+        "proof": None,
     }

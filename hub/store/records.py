@@ -223,7 +223,8 @@ class Claim:
     leases in a row that ran out (a delivery that kills its workers shows here). ``accepted_at`` starts the retry schedule: when
     accepted, or when last sent again by hand. ``circuit`` is how its destination's breaker stood then. ``receipt`` is the
     submission's, None where nobody needed one yet. ``run`` are the entries of its case's log from its create event to its
-    submit event, as the store has them; None where they were not read, or one cannot be.
+    submit event, as the store has them; None where they were not read, or one cannot be. ``known_as`` is how the receiver knows
+    the delivery, where an earlier attempt kept that.
     """
 
     delivery_id: UUID
@@ -238,6 +239,7 @@ class Claim:
     circuit: Standing = field(default_factory=Standing)
     receipt: str | None = field(default=None, repr=False)
     run: Sequence[Event] | None = field(default=None, repr=False)
+    known_as: str | None = None
 
     @property
     def ids(self) -> dict[str, str | int]:
@@ -259,7 +261,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attempt:
-    """One entry of a delivery's append-only history."""
+    """One entry of a delivery's append-only history. ``proof`` is what the receiver signed about what it took."""
 
     n: int
     started_at: datetime
@@ -268,6 +270,7 @@ class Attempt:
     note: str
     node: str
     repeat: bool
+    proof: bytes | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

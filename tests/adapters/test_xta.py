@@ -16,7 +16,7 @@ from adapters.xta import Xta
 from hub.adapter_kit.cases import Trouble, again
 from hub.adapter_kit.http import Receiver, StagedAnswer
 from hub.adapter_kit.xta import XtaBench, refused, said
-from hub.errors import ConfigurationError
+from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.model.reasons import reason_of
 from hub.model.submission import DeadCause, OutcomeKind
 from hub.soap import xta
@@ -125,21 +125,47 @@ def test_what_arrived_without_the_hubs_knowing_is_not_sent_again(scripted):
     assert outcome.note.startswith("was already there as ")
 
 
-def test_ids_of_the_servers_own_are_used_again_until_they_have_served(scripted):
-    adapter, package = adapter_for(scripted, message_id_prefix=""), make_package()
+def test_an_id_of_the_servers_own_is_used_again_also_from_another_node_and_after_a_restart(scripted):
+    package = make_package()
+    first, second = (adapter_for(scripted, message_id_prefix="") for _ in range(2))
     scripted.arrange(Trouble.RESET_LATE, package)
-    assert adapter.deliver(package).kind is OutcomeKind.UNKNOWN
+    assert first.deliver(package).kind is OutcomeKind.UNKNOWN
     scripted.arrange(Trouble.NONE, package)
-    assert adapter.deliver(again(package)).kind is D
+    outcome = second.deliver(again(package))
+    assert (outcome.kind, outcome.note.startswith("was already there as urn:de:xta:messageid:bench:")) == (D, True)
     assert (scripted.heard.count("CreateMessageID"), scripted.copies(package)) == (1, 1)
 
 
-def test_a_repeat_after_a_restart_with_ids_of_the_servers_own_says_so(scripted):
+def test_an_id_is_kept_before_anything_is_sent_under_it(scripted):
+    def refuse(_known_as):
+        raise StoreUnavailable(Text("Nein.", "No."))
+
+    package = replace(make_package(), keep=refuse)
+    outcome = adapter_for(scripted, message_id_prefix="").deliver(package)
+    assert (outcome.kind, outcome.cause, scripted.heard) == (U, DeadCause.HUB, ["CreateMessageID"])
+    assert outcome.note.startswith("not attempted: ")
+
+
+def test_another_prefix_makes_no_second_message_of_what_was_begun(scripted):
     package = make_package()
-    scripted.arrange(Trouble.RESET_LATE, package)
-    assert adapter_for(scripted, message_id_prefix="").deliver(package).kind in {OutcomeKind.UNKNOWN, D}
-    outcome = adapter_for(scripted, message_id_prefix="").deliver(again(package))
-    assert "possibly for the second time" in outcome.note
+    adapter_for(scripted).deliver(package)
+    adapter_for(scripted, message_id_prefix="urn:example:other:").deliver(again(package))
+    assert (scripted.copies(package), scripted.heard.count("SendMessage")) == (1, 1)
+
+
+def test_what_was_refused_goes_under_a_new_id_once_somebody_sends_it_again(scripted):
+    adapter, package = adapter_for(scripted, message_id_prefix=""), make_package()
+    scripted.answers["SendMessage"] = refused("MessageSchemaViolation", "9050")
+    assert adapter.deliver(package).kind is R
+    scripted.answers.clear()
+    outcome = adapter.deliver(replace(again(package), repeat=False))
+    assert (outcome.kind, scripted.heard.count("CreateMessageID"), scripted.copies(package)) == (D, 2, 1)
+
+
+def test_the_transport_report_is_kept_as_it_came(scripted):
+    outcome = adapter_for(scripted).deliver(make_package())
+    assert xta.read_report(outcome.proof).message_id == outcome.note.split()[2].rstrip(",")
+    assert etree.fromstring(outcome.proof).find(f".//{{{xta.XTA}}}TransportReport") is not None
 
 
 @pytest.mark.parametrize(

@@ -596,6 +596,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "queue.claim": lambda s, _: claim(s),
     "queue.give_back": lambda s, c: s.queue.give_back([c.leased], NOW),
     "queue.give_up_recording": lambda s, c: s.queue.give_up_recording(result(c), "spoiled"),
+    "queue.keep": lambda s, c: s.queue.keep(c.leased, "urn:x:1"),
     "queue.record": lambda s, c: record(s, c.leased),
     "queue.recording": lambda s, c: s.queue.recording(result(c)).result(10),
     "queue.renew": lambda s, c: s.queue.renew(c.leased, LATER),

@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -39,6 +40,8 @@ deliveries = Table(
     Column("cause", Text),
     instant("accepted_at"),
     instant("finished_at", optional=True),
+    #: How the receiver knows the delivery, where an adapter had that kept.
+    Column("known_as", Text),
 )
 
 partial_index(
@@ -66,6 +69,7 @@ attempts = Table(
     Column("note", Text, nullable=False),
     Column("node", Text, nullable=False),
     Column("repeat", Boolean, nullable=False),
+    Column("proof", LargeBinary),
     PrimaryKeyConstraint("delivery_id", "n"),
 )
 
