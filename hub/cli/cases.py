@@ -18,7 +18,7 @@ from hub.errors import Text
 from hub.files import vault
 
 if TYPE_CHECKING:
-    from hub.client.cases import CaseReply, OwnCases
+    from hub.client.cases import CaseReply, OwnCase, OwnCases
     from hub.client.contents import Opened
     from hub.client.session import Session
     from hub.crypto import DecryptionKey
@@ -72,6 +72,7 @@ def show(session: Session, case_id: UUID) -> None:
         kind = sent.kind or "application"
         click.echo(f"→ {sent.submission_id}  {sent.submitted_at:%Y-%m-%d %H:%M}  {sent.state.value:<9}  {kind}")
     _print_replies(found.replies)
+    _print_deadlines(session, found)
     steps = _cases(session).ai_steps(case_id)
     for each in steps:
         step = each.step
@@ -79,6 +80,18 @@ def show(session: Session, case_id: UUID) -> None:
         click.echo(f"KI / AI  {each.at:%Y-%m-%d %H:%M}  {said}")
     if not steps:
         click.echo("kein KI-Schritt aufgezeichnet / no AI step recorded")
+
+
+def _print_deadlines(session: Session, found: OwnCase) -> None:
+    """Say by when what has to happen, as the hub counts it from the receipt of what opened the case."""
+    from hub.client.plain import PlainDoor
+
+    if not found.submissions:
+        return
+    for each in PlainDoor(session).progress(found.submissions[0].submission_id).deadlines:
+        title, law = each["title"], ", ".join(each.get("law", ()))
+        said = f"{title['de']} / {title['en']}" + (f" ({law})" if law else "")
+        click.echo(f"Frist / deadline  {each['lastDay']}  {said}")
 
 
 @case.command()

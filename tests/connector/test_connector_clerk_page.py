@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import re
@@ -27,6 +28,7 @@ from hub.connector.clerk import reading, sessions, site, visit
 from hub.connector.clerk.accounts import add_account, remove_account
 from hub.connector.journal import JournalState
 from hub.errors import ConfigurationError, Conflict, Invalid, NotFound
+from hub.model import Evidence
 from hub.supervision import Supervisor
 
 EVIL = '<script>alert("x")</script>'
@@ -116,6 +118,31 @@ def test_a_clerk_reads_decides_asks_and_takes_everything_along(town, clerks):
         assert not [name for name in digests if ".." in name or name.startswith("/")]
         assert archive.read("eingang-01/data.json") == good_data(f"{CANARY} {EVIL}")
         assert manifest["received"][0]["decision"]["who"] == "anna"
+
+
+@pytest.mark.parametrize(
+    ("clock", "said"),
+    [
+        ({"state": "synchronised", "maxErrorMs": 1.5}, "Uhr des Hubs, nachgeführt, auf höchstens 1.5 ms genau"),
+        ({"state": "unsynchronised"}, "Uhr des Hubs, nicht nachgeführt"),
+        (None, "Uhr des Hubs, Stand nicht bekannt"),
+    ],
+)
+def test_the_page_says_by_whose_clock_an_application_arrived(town, clerks, monkeypatch, clock, said):
+    desk, claims = town.connector.say.desk, {} if clock is None else {"clock": clock}
+    receipt = ".".join(["e30", base64.urlsafe_b64encode(orjson.dumps(claims)).decode().rstrip("="), "c2ln"])
+    proven = Evidence(receipt=receipt, previous="", entries=())
+    opened = desk.open
+
+    def with_receipt(entry):
+        found = opened(entry)
+        return replace(found, envelope=replace(found.envelope, evidence=proven))
+
+    assert "Uhr des Hubs" not in clerks.browser("anna").get(f"/cases/{town.case}").text
+    monkeypatch.setattr(desk, "open", with_receipt)
+    page = clerks.browser("anna")
+    assert f"({said})" in page.get(f"/cases/{town.case}").text
+    assert f"({said})" in page.get(f"/cases/{town.case}/print").text
 
 
 def test_the_list_is_searched_filtered_and_paged(town, clerks, rsa_pair, monkeypatch):

@@ -48,6 +48,7 @@ from hub.crypto import DecryptionKey, read_decryption_key
 from hub.errors import Conflict, Forbidden, HubError, IdempotencyConflict, Invalid, NotFound, Text
 from hub.files.settings import as_toml
 from hub.model import CaseMessage, CaseMessageKind, EventKind, MediaType, ReplyMessage, State
+from hub.routing import legal_day
 from hub.services import DeadlineRule, DeadlineUnit, ServiceCatalogue
 from hub.supervision import Supervisor
 from hub.validation.catalog import SchemaCatalog
@@ -436,12 +437,16 @@ def test_where_it_takes_two_a_colleague_agrees_on_the_page(towns: Towns):
     assert hanau.say.desk.forwards.origin(wished_case(desk, wished.request_id)) is not None
 
 
-def test_the_page_proposes_what_the_catalogue_names_for_what_is_not_freed(
-    towns: Towns, monkeypatch: pytest.MonkeyPatch
+def test_the_page_proposes_what_is_not_freed_and_both_sides_see_the_deadlines(
+    towns: Towns, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     catalogue = towns.stage.hub.services()
-    named = ServiceCatalogue([replace(each, onward=BAUEN if each.key == ANMELDEN else "") for each in catalogue])
-    monkeypatch.setattr(towns.stage.hub.service_book, "active", lambda _now: named)
+    check = DeadlineRule(
+        name="completeness", title=Text("Vollständigkeit", "Completeness"), amount=3, unit=DeadlineUnit.WEEKS
+    )
+    named = [replace(each, onward=BAUEN, deadlines=(check,)) if each.key == ANMELDEN else each for each in catalogue]
+    monkeypatch.setattr(towns.stage.hub.service_book, "active", lambda _now: ServiceCatalogue(named))
+    until = check.last_day(legal_day(towns.stage.clock()))
     applied = towns.apply()
     connector = towns.start("Wiesbaden", clerk={"port": 0})
     towns.run("Wiesbaden")
@@ -460,6 +465,8 @@ def test_the_page_proposes_what_the_catalogue_names_for_what_is_not_freed(
         assert "Nicht freigestellt? Dann geht der Vorgang weiter als: Baugenehmigung beantragen" in shown
         assert '<option value="not-freed" selected>' in shown
         assert f'name="service" type="text" value="{BAUEN}"' in shown
+        assert f"Vollständigkeit: bis {until:%d.%m.%Y}" in shown
+        assert f"Vollständigkeit: bis {until:%d.%m.%Y}" in anna.get(f"{page}/print").text
         form = {"about": str(applied.submission_id), "service": BAUEN, "why": "not-freed", "do": "check"}
         # Wiesbaden is its own building authority; a town in a district is not.
         at_home = anna.post(f"{page}/forward", at=page, **form)
@@ -467,6 +474,19 @@ def test_the_page_proposes_what_the_catalogue_names_for_what_is_not_freed(
         assert "Bauaufsicht" in anna.post(f"{page}/forward", at=page, ars=TAUNUSSTEIN, **form).text
     finally:
         server.close()
+    sender = towns.stage.cast["sender"]
+    (tmp_path / "secret").touch(mode=0o600)
+    (tmp_path / "secret").write_text(sender["client_secret"])
+    who = [
+        "--hub",
+        towns.served.base_url,
+        "--client-id",
+        sender["client_id"],
+        "--secret-file",
+        str(tmp_path / "secret"),
+    ]
+    said = CliRunner().invoke(main, ["case", "show", str(applied.case_id), *who]).output
+    assert f"Frist / deadline  {until}  Vollständigkeit / Completeness" in said
 
 
 def test_the_local_system_says_it_over_its_interface_the_outbox_and_the_command(towns: Towns, tmp_path: Path):

@@ -17,10 +17,13 @@ from stage import BAUEN, CANARY, WIESBADEN
 
 from hub.client.fit_connect import Named, signed_answer
 from hub.crypto import read_signing_key
+from hub.errors import Text
 from hub.model import EventKind, Subject
 from hub.portal import following
 from hub.portal.database import attachments
 from hub.portal.followed import shown
+from hub.routing import legal_day
+from hub.services import DeadlineRule, DeadlineUnit, ServiceCatalogue
 
 EVIL = '<script>alert("x")</script>'
 TEXT = f"Guten Tag {CANARY}, bitte reichen Sie den Lageplan nach. {EVIL}"
@@ -77,6 +80,20 @@ def test_reference_and_code_show_what_became_of_an_application(followed):
     assert "Your application was received" in english
     easy = visitor.post("/stand?lang=easy", csrf="", **followed.typed).text
     assert "Ihr Antrag ist da" in easy
+
+
+def test_a_deadline_of_the_service_is_shown_with_its_last_day(followed, monkeypatch):
+    hub = followed.door.hub
+    (message,) = hub.store.submissions.messages(Subject.SUBMISSION, case_id=UUID(followed.case_id)).items
+    rule = DeadlineRule(name="decision", title=Text("Entscheidung", "Decision"), amount=3, unit=DeadlineUnit.MONTHS)
+    timed = ServiceCatalogue(
+        replace(each, deadlines=(rule,)) if each.key == message.service.identifier else each for each in hub.services()
+    )
+    monkeypatch.setattr(hub.service_book, "active", lambda _now: timed)
+    until = rule.last_day(legal_day(message.submitted_at))
+    page = followed.status(followed.site.visitor()).text
+    assert f"<dt>Entscheidung</dt><dd>bis {until:%d.%m.%Y}</dd>" in page
+    assert "<dt>Decision</dt>" in followed.site.visitor().post("/stand?lang=en", csrf="", **followed.typed).text
 
 
 def test_a_step_of_ai_is_shown_to_its_person_as_text(followed):

@@ -35,6 +35,7 @@ from hub.connector.opening import DecryptedAttachment, OpenedSubmission
 from hub.connector.refusals import forward_text, no_such_case
 from hub.connector.replies import WrittenReply
 from hub.connector.scanning import shown
+from hub.crypto import claims_of
 from hub.errors import HubError, Invalid, NotFound, Text
 from hub.forms.readable import STYLE_HASH
 from hub.model import FORWARD_REASONS, FORWARD_REASONS_BY_NAME, NOT_FREED, REPLY_KINDS, REPLY_KINDS_BY_NAME
@@ -85,6 +86,8 @@ class ReceivedView:
     reasons: Sequence[Text]
     trouble: Text | None
     scan: tuple[str, Text] | None
+    #: Whose clock says when it was received, where the hub's receipt lies here.
+    clock: Text | None
 
     @property
     def waits(self) -> bool:
@@ -294,7 +297,29 @@ def _received(visit: ClerkVisit, entry: Entry) -> ReceivedView:
         reasons=[] if decision is None else [REASONS_BY_NAME[each].title for each in decision.reasons],
         trouble=trouble,
         scan=shown(entry.scan),
+        clock=None if opened is None else _clock_of(opened),
     )
+
+
+def _clock_of(opened: OpenedSubmission) -> Text | None:
+    """Say whose clock the time of receipt is by, as the receipt says that proved the submission; None without one."""
+    evidence = opened.envelope.evidence
+    if evidence is None:
+        return None
+    clock = claims_of(evidence.receipt).get("clock")
+    said = clock if isinstance(clock, dict) else {}
+    words = _CLOCKS.get(str(said.get("state")), _CLOCKS["not-known"])
+    error = said.get("maxErrorMs")
+    if not isinstance(error, int | float):
+        return words
+    return Text(f"{words.de}, auf höchstens {error:g} ms genau", f"{words.en}, to {error:g} ms at most")
+
+
+_CLOCKS = {
+    "synchronised": Text("Uhr des Hubs, nachgeführt", "the hub's clock, synchronised"),
+    "unsynchronised": Text("Uhr des Hubs, nicht nachgeführt", "the hub's clock, not synchronised"),
+    "not-known": Text("Uhr des Hubs, Stand nicht bekannt", "the hub's clock, state not known"),
+}
 
 
 def _written(visit: ClerkVisit, reply: OutgoingReply) -> WrittenView:
