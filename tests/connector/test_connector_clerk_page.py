@@ -24,9 +24,10 @@ from say import CLERK, PASSWORD, Browser, Office, apply, office, pdf, wish
 from stage import NOW
 from test_connector_town import CANARY, LATER, Town, catalog, good_data, town, town_keys
 
-from hub.connector.clerk import reading, sessions, site, visit
+from hub.connector.clerk import export, reading, sessions, site, visit
 from hub.connector.clerk.accounts import add_account, remove_account
 from hub.connector.journal import JournalState
+from hub.connector.xbau import xbau_table
 from hub.errors import ConfigurationError, Conflict, Invalid, NotFound
 from hub.model import Evidence
 from hub.supervision import Supervisor
@@ -118,6 +119,26 @@ def test_a_clerk_reads_decides_asks_and_takes_everything_along(town, clerks):
         assert not [name for name in digests if ".." in name or name.startswith("/")]
         assert archive.read("eingang-01/data.json") == good_data(f"{CANARY} {EVIL}")
         assert manifest["received"][0]["decision"]["who"] == "anna"
+
+
+def test_the_export_of_a_building_procedure_names_xbaus_messages(town, clerks, monkeypatch):
+    anna, path = clerks.browser("anna"), f"/cases/{town.case}"
+    service = town.connector.say.desk.submission(town.application).service
+
+    def manifest():
+        whole = anna.post(f"{path}/export", at=path)
+        with zipfile.ZipFile(io.BytesIO(whole.content)) as archive:
+            return orjson.loads(archive.read("manifest.json"))
+
+    town.connector.say.desk.reply(wish(town.application), who="anna")
+    assert "xbau" not in manifest()["received"][0]
+    building = replace(xbau_table(), procedures={service: "baugenehmigung"})
+    monkeypatch.setattr(export, "xbau_table", lambda: building)
+    said = manifest()
+    space = "http://www.xleitstelle.de/xbau/2/6"
+    assert said["received"][0]["xbau"] == {"message": "baugenehmigung.antrag.0200", "namespace": space}
+    assert said["replies"][0]["xbau"]["message"] == "prozessnachrichten.zustellungSchreiben.1141"
+    assert said["handedOn"] == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,6 +39,7 @@ from hub.client.session import log_in
 from hub.connector import Connector
 from hub.connector.casebook import CaseQuery
 from hub.connector.clerk.accounts import add_account
+from hub.connector.clerk.export import archive_of
 from hub.connector.desk import WantedForward
 from hub.connector.forwards import ForwardState
 from hub.connector.journal import JournalState
@@ -214,6 +216,10 @@ def test_all_that_belongs_to_a_case_goes_with_it_and_the_sender_follows(towns: T
         True,
         True,
     )
+
+    archive = zipfile.ZipFile(io.BytesIO(b"".join(archive_of(desk, desk.book.find(applied.case_id), now=gone.at))))
+    (handed,) = orjson.loads(archive.read("manifest.json"))["handedOn"]
+    assert (handed["caseId"], handed["reason"]) == (str(gone.next_case), "other-area")
 
     # There it is a new case, and what was received first counts.
     hanau = towns.run("Hanau")

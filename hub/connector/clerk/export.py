@@ -1,7 +1,8 @@
 """A case as one archive for a document management system: what came, what went, who did what, and a list with digests.
 
-``manifest.json`` names every file with its SHA-256, its size and what it is. The archive is made while it is read: nothing of
-it lies on this disk in the clear. It is a plain ZIP and no xdomea message: for that the standard's schemas would have to be at
+``manifest.json`` names every file with its SHA-256, its size and what it is, in a building procedure also which message of XBau
+each step is, or why none (:mod:`hub.connector.xbau`). The archive is made while it is read: nothing of it lies on this disk in
+the clear. It is a plain ZIP and no xdomea message: for that the standard's schemas would have to be at
 hand and judged by, and a message that only looks like one helps nobody.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -18,10 +19,13 @@ import orjson
 
 from hub.connector.casebook import CaseDecision, CaseFile, OutgoingReply
 from hub.connector.desk import Desk
-from hub.connector.handover import data_name, summary
+from hub.connector.forwards import ForwardState
+from hub.connector.handover import data_name, in_case, summary
 from hub.connector.journal import Entry
+from hub.connector.opening import OpenedSubmission
+from hub.connector.xbau import HAND_ON, answer_to, xbau_table
 from hub.errors import HubError
-from hub.model import REPLY_KINDS_BY_NAME
+from hub.model import REPLY_KINDS_BY_NAME, CaseMessageKind
 
 
 def archive_of(desk: Desk, case: CaseFile, *, now: datetime) -> Iterator[bytes]:
@@ -33,12 +37,14 @@ def archive_of(desk: Desk, case: CaseFile, *, now: datetime) -> Iterator[bytes]:
         note = _received(entry)
         received.append(note)
         try:
-            for place, kind, chunks in _parts(desk, entry, f"eingang-{number:02}"):
+            opened = desk.open(entry)
+            note |= _as_xbau(entry.service, _step_of(opened, replies))
+            for place, kind, chunks in _parts(desk, opened, f"eingang-{number:02}"):
                 yield from archive.add(place, kind, chunks)
         except HubError as error:
             note["missing"] = error.detail.de
     for number, reply in enumerate(replies, start=1):
-        written.append(_sent(reply))
+        written.append(_sent(reply) | _as_xbau(entries[0].service if entries else "", reply.kind))
         for place, kind, chunks in _reply_parts(desk, reply, f"ausgang-{number:02}"):
             yield from archive.add(place, kind, chunks)
     manifest = {
@@ -50,6 +56,12 @@ def archive_of(desk: Desk, case: CaseFile, *, now: datetime) -> Iterator[bytes]:
         "closedAt": None if case.closed_at is None else case.closed_at.isoformat(),
         "received": received,
         "replies": written,
+        "handedOn": [
+            {"at": each.at.isoformat(), "to": each.next_name, "caseId": str(each.next_case), "reason": each.reason}
+            | _as_xbau(entries[0].service if entries else "", HAND_ON)
+            for each in desk.forwards.of_case(case.case_id)
+            if each.state is ForwardState.GONE
+        ],
         "deeds": [
             {"at": each.at.isoformat(), "who": each.who, "what": each.what, "about": each.about}
             for each in desk.book.deeds(case.case_id)
@@ -92,8 +104,21 @@ def _sent(reply: OutgoingReply) -> dict[str, Any]:
     }
 
 
-def _parts(desk: Desk, entry: Entry, folder: str) -> Iterator[tuple[str, str, Iterable[bytes]]]:
-    opened = desk.open(entry)
+def _step_of(opened: OpenedSubmission, replies: Sequence[OutgoingReply]) -> str:
+    """Return what step a submission is; an answer is one to what it answers."""
+    said = in_case(opened)
+    if said is None or said["kind"] != CaseMessageKind.ANSWER:
+        return CaseMessageKind.APPLICATION.value if said is None else said["kind"]
+    asked = [each.kind for each in replies if str(each.reply_id) == said["about"]]
+    return answer_to(asked[0]) if asked and REPLY_KINDS_BY_NAME[asked[0]].asks else ""
+
+
+def _as_xbau(service: str, step: str) -> dict[str, Any]:
+    found = xbau_table().step(service, step) if step else None
+    return {} if found is None else {"xbau": found.as_document()}
+
+
+def _parts(desk: Desk, opened: OpenedSubmission, folder: str) -> Iterator[tuple[str, str, Iterable[bytes]]]:
     page = desk.readable(opened)
     if page is not None:
         yield f"{folder}/antrag.html", "readable", [page]
