@@ -13,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from store_servers import empty
 
-from benchmarks.scope import EVERYWHERE, make
+from benchmarks.scope import DISTRICT, EVERYWHERE, make
 from hub.model import EVERYTHING, Scope
 from hub.store import Store
 from hub.store.reports import Wanted
@@ -72,6 +72,18 @@ def test_where_a_filter_stays_in_the_statement_no_row_pays_for_one_that_leaves_n
     assert "InitPlan 1" in plan, plan
     assert "(never executed)" in plan.partition("SubPlan 2")[2], plan
     assert "Join" not in plan, plan
+
+
+def test_a_districts_audit_entries_are_counted_by_what_they_are_about(filled):
+    page, number = plans(filled, lambda: filled.audit.entries(scope=DISTRICT, newest_first=True))
+    assert "Index Only Scan using ix_audit_target" in number, number
+    assert "Seq Scan on audit" not in page + number, page
+
+
+def test_hundreds_of_ids_are_one_text_that_the_planner_takes_apart_before_it_looks_at_rows(filled):
+    (question, *_) = plans(filled, lambda: filled.overview.dead(scope=EVERYWHERE))
+    assert "string_to_array" not in question, question
+    assert "ANY ('{d0,d1," in question
 
 
 def steps(plan: str) -> list[str]:

@@ -55,6 +55,9 @@ audit = Table(
     Column("hash", Text, nullable=False),
 )
 
+#: Whoever sees a part of the tree reads entries about it, not all.
+Index("ix_audit_target", audit.c.target)
+
 settings = Table(
     "settings",
     metadata,
