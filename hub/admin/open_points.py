@@ -54,6 +54,8 @@ def _path(finding: WatchFinding, *, here: bool) -> str:
         return "/dead"
     if finding.kind in (FindingKind.SILENT, FindingKind.MAILBOX):
         return f"/submissions?{urlencode({'destination': finding.about, 'state': 'submitted'})}"
+    if finding.kind is FindingKind.DECISION:
+        return f"/submissions?{urlencode({'destination': finding.about, 'state': 'accepted'})}"
     return f"/destinations/{UUID(finding.about)}"
 
 

@@ -316,7 +316,12 @@ class Context(UseCases):
         self.messenger = _messenger(self)
         self.postman = _postman(self)
         self.roll_up = RollUp(store=store)
-        self.watch = Watch(store=store, board=self.board, patience=patience(settings))
+        self.watch = Watch(
+            store=store,
+            board=self.board,
+            patience=patience(settings),
+            decisions=lambda: self.services().decisions(),
+        )
         self.refusals = RefusalTally(store=store, clock=clock)
         self.usage_reports = UsageReports(
             store=store,

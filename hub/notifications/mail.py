@@ -202,6 +202,10 @@ FINDING_WORDS: Mapping[FindingKind, Text] = {
         "Absender sendet nicht mehr (Tage mit Eingang)", "sender does not send any more (days with traffic)"
     ),
     FindingKind.UNUSED: Text("Zustellpunkt ohne Eingang", "destination without traffic"),
+    FindingKind.DECISION: Text(
+        "übernommen, Entscheidung überfällig (die Behörde hat nichts geschrieben)",
+        "taken over, decision overdue (the authority has written nothing)",
+    ),
 }
 _WORDS: Mapping[NoticeKind, _Words] = {
     NoticeKind.UNCOLLECTED: _Words(

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 
@@ -88,6 +89,10 @@ class ServiceCatalogue:
 
     def __hash__(self) -> int:
         return hash(self.version)
+
+    def decisions(self) -> dict[str, timedelta]:
+        """Return of services (URN) how long a decision may take, where their entries say so."""
+        return {each.key: timedelta(weeks=each.decision_weeks) for each in self if each.decision_weeks is not None}
 
     def find(self, key: str) -> PublicService | None:
         """Return a service by its URN or LeiKa key; None where there is none."""

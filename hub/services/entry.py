@@ -27,6 +27,8 @@ _AMOUNT = re.compile(r"[0-9]{1,6}\.[0-9]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
 #: Characters of one text, and entries of one list.
 _LONGEST, _MOST = 1_000, 60
+#: What is undecided for longer than the watch looks back is not found any more.
+_MOST_WEEKS = 50
 _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
@@ -134,6 +136,8 @@ class PublicService:
     deadlines: tuple[DeadlineRule, ...] = ()
     #: The service that an authority hands this one on for, where it comes to that: its URN, empty for none.
     onward: str = ""
+    #: Weeks after which people are told of what was taken over and nobody decided; None: they are not told.
+    decision_weeks: int | None = None
     reviewed: date | None = None
     facts: Text | None = None
 
@@ -161,6 +165,7 @@ class PublicService:
             "kinds": list(self.kinds),
             "deadlines": [_deadline_document(each) for each in self.deadlines],
             "onward": self.onward.removeprefix(LEIKA_PREFIX),
+            "decision_weeks": self.decision_weeks,
             "reviewed": None if self.reviewed is None else self.reviewed.isoformat(),
             "facts": _pair(self.facts),
         }
@@ -194,11 +199,19 @@ def service_from(document: Any, *, topic: Text | None = None, facts: Text | None
         kinds=_kinds(take.several("kinds"), take.where),
         deadlines=_deadlines(take.several("deadlines"), take.where),
         onward=_onward(take),
+        decision_weeks=_weeks(take),
         reviewed=_day(take.member("reviewed"), take.where),
         facts=take.pair("facts") or facts,
     )
     take.finish()
     return service
+
+
+def _weeks(take: Members) -> int | None:
+    said = take.member("decision_weeks")
+    if said is not None and (not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= _MOST_WEEKS):
+        raise wrong(f"{take.where}decision_weeks", f"1 bis {_MOST_WEEKS} Wochen", f"1 to {_MOST_WEEKS} weeks")
+    return said
 
 
 def _onward(take: Members) -> str:

@@ -13,9 +13,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, false, func, or_, select, true, update
 
-from hub.model import Scope, Subject
+from hub.model import Scope, State, Subject, service_names
 from hub.model.usage import day_of, span_of
 from hub.store import tables
 from hub.store.database import Database, maybe_moment, micros, moment
@@ -59,6 +59,8 @@ class FindingKind(StrEnum):
     SENDER = "sender"
     #: A destination that is in use and gets nothing.
     UNUSED = "unused"
+    #: Taken over by the authority, which has written nothing since: no decision for as long as its service says.
+    DECISION = "decision"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +92,16 @@ class Findings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def look(self, now: datetime, patience: WatchPatience) -> int:
-        """Find what lies still now, and write what changed; return how many findings there are."""
+    def look(self, now: datetime, patience: WatchPatience, decisions: Mapping[str, timedelta] | None = None) -> int:
+        """Find what lies still now, and write what changed; return how many findings there are.
+
+        ``decisions`` says of services (URN) how long a decision may take. To look for those that are due reads a year's
+        submissions; without it, what was found of them before stays.
+        """
         queries = _queries(now, patience)
+        if decisions:
+            queries[FindingKind.DECISION] = _undecided(now, decisions)
+        stays = false() if decisions is not None else _FINDINGS.c.kind == FindingKind.DECISION.value
         found = self._database.read(lambda connection: _found(connection, queries))
 
         def write(connection: Connection) -> int:
@@ -100,10 +109,11 @@ class Findings:
                 row = {"kind": kind.value, "about": about, "number": number, "oldest_at": oldest, "ended_at": None}
                 _PUT(connection, row | {"begun_at": micros(now), "seen_at": micros(now)})
             # What this look did not see is over; one that looked later has seen it later.
-            over = and_(_FINDINGS.c.ended_at.is_(None), _FINDINGS.c.seen_at < micros(now))
-            connection.execute(update(_FINDINGS).where(over).values(ended_at=micros(now)))
+            open_ = and_(_FINDINGS.c.ended_at.is_(None), _FINDINGS.c.seen_at < micros(now))
+            there = connection.execute(update(_FINDINGS).where(open_, stays).values(seen_at=micros(now))).rowcount
+            connection.execute(update(_FINDINGS).where(open_, ~stays).values(ended_at=micros(now)))
             connection.execute(delete(_FINDINGS).where(_FINDINGS.c.ended_at < micros(now - _KEPT)))
-            return len(found)
+            return len(found) + there
 
         return self._database.write(write)
 
@@ -194,6 +204,40 @@ def _silent(before: datetime, after: datetime) -> Select[Any]:
             delivered.finished_at >= micros(after),
         )
         .group_by(_MESSAGES.c.destination_id)
+    )
+
+
+def _undecided(now: datetime, decisions: Mapping[str, timedelta]) -> Select[Any]:
+    """What was taken over, and nothing was written back or handed on since. What retention deleted is meant, too.
+
+    The hub cannot read replies: any of them counts as the decision.
+    """
+    columns, reply, gone = _MESSAGES.c, _MESSAGES.alias(), tables.deletions.c
+    late = or_(
+        *(
+            and_(columns.service_identifier.in_(service_names(service)), columns.finished_at < micros(now - patience))
+            for service, patience in sorted(decisions.items())
+        )
+    )
+    accepted = State.ACCEPTED.value
+    remembered = select(gone.message_id).where(gone.message_id == columns.message_id, gone.state == accepted).exists()
+    written = select(reply.c.message_id).where(
+        reply.c.case_id == columns.case_id,
+        reply.c.kind == Subject.REPLY.value,
+        reply.c.state != State.INCOMPLETE.value,
+    )
+    onward = select(tables.forwardings.c.from_case_id).where(tables.forwardings.c.from_case_id == columns.case_id)
+    return (
+        select(columns.destination_id, func.count(), func.min(columns.finished_at))
+        .where(
+            columns.kind == Subject.SUBMISSION.value,
+            or_(columns.state == accepted, and_(columns.state == State.DELETED.value, remembered)),
+            columns.finished_at >= micros(now - _OLDEST),
+            late,
+            ~written.exists(),
+            ~onward.exists(),
+        )
+        .group_by(columns.destination_id)
     )
 
 

@@ -7,18 +7,30 @@ from datetime import timedelta
 
 import pytest
 from stage import TAUNUSSTEIN
-from store_values import NOW, answer, buried, callback, claim, known_destination, record
+from store_values import (
+    NOW,
+    announced,
+    answer,
+    buried,
+    callback,
+    claim,
+    completed,
+    known_destination,
+    record,
+)
 from store_values import accepted as sent
 from usage_year import SeededYear
 
 from hub.jobs.usage import RollUp
 from hub.jobs.watch import Watch
-from hub.model import EVERYTHING, EventKind, Outcome, OutcomeKind, Scope
+from hub.model import EVERYTHING, EventKind, Outcome, OutcomeKind, Scope, Service, Subject
 from hub.notifications.mail import Noticeboard, mail_of
 from hub.store import FindingKind, NoticeKind, WatchPatience
 
 DAY = timedelta(days=1)
 MORNING = NOW.replace(hour=7)
+BUILDING = "urn:de:fim:leika:leistung:99012008001000"
+OTHER = Service(identifier="urn:de:fim:leika:leistung:99115005104000")
 TOWN = "bauamt@musterstadt.example"
 
 
@@ -116,6 +128,51 @@ def test_senders_that_stopped_and_destinations_without_traffic_are_found(store):
     assert senders <= {"portal", "vendor-x"}
     watch.run(NOW + 95 * DAY)
     assert (FindingKind.UNUSED, str(unused.destination_id)) in _open(store)
+
+
+def test_what_is_taken_over_and_not_decided_is_found_where_its_service_says_so_until_the_authority_writes(store):
+    place = _town(store)
+    board = Noticeboard(store=store, mails=True, operators="betrieb@hub.example")
+    late = {BUILDING: timedelta(weeks=4)}
+    watch = Watch(store=store, board=board, patience=WatchPatience(unused=timedelta()), decisions=lambda: late)
+    first, second, other, _ = (sent(store, place.destination_id, **more) for more in ({}, {}, {"service": OTHER}, {}))
+    for made in (first, second, other):
+        said = answer(EventKind.ACCEPT, made.case_id, made.submission_id, place.destination_id)
+        store.event_log.append(made.case_id, made.submission_id, said)
+    decision = (FindingKind.DECISION, str(place.destination_id))
+    watch.run(NOW + 28 * DAY)
+    assert _open(store).get(decision) is None
+    watch.run(MORNING + 29 * DAY)
+    assert _open(store)[decision] == 2, "one service says nothing, and one application is not taken over"
+    store.retention.delete_contents(second.submission_id, now=NOW + 30 * DAY)
+    watch.run(NOW + 30 * DAY)
+    assert _open(store)[decision] == 2, "what retention deleted is undecided as well"
+    reply = announced(
+        store,
+        place.destination_id,
+        kind=Subject.REPLY,
+        case_id=first.case_id,
+        new_case=False,
+        sender="specialist-system",
+        addressee="online-service",
+    )
+    watch.run(NOW + 31 * DAY)
+    assert _open(store)[decision] == 2, "what is announced is not written yet"
+    assert completed(store, reply)
+    watch.run(NOW + 31 * DAY + timedelta(hours=1))
+    assert _open(store)[decision] == 2, "it is looked for once a day, and stays until then"
+    watch.run(NOW + 32 * DAY)
+    assert _open(store)[decision] == 1
+    late.clear()
+    watch.run(NOW + 33 * DAY)
+    assert decision not in _open(store)
+    told = [
+        mail_of(each.notice, sender="hub@hub.example", base_url="https://hub.example")
+        for each in store.notices.given().items
+    ]
+    text = next(each.get_content() for each in told if each["To"] == TOWN)
+    assert "Entscheidung überfällig" in text
+    assert "decision overdue" in text
 
 
 def test_each_contact_gets_one_digest_a_day_over_all_nodes_and_none_at_zero(store, open_store, watch):

@@ -112,6 +112,13 @@ def test_what_no_deadline_is_is_refused_by_its_place(change: dict[str, Any]):
         service_from(entry({**COMPLETE, "law": ["§ 70 HBO"], **change}))
 
 
+@pytest.mark.parametrize("weeks", [0, 51, 1.5, True, "4"])
+def test_weeks_to_a_decision_are_a_number_that_the_watch_looks_back_for(weeks):
+    assert service_from(entry(decision_weeks=12)).as_document()["decision_weeks"] == 12
+    with pytest.raises(Invalid, match="decision_weeks"):
+        service_from(entry(decision_weeks=weeks))
+
+
 def test_two_deadlines_of_one_name_are_refused():
     with pytest.raises(Invalid):
         service_from(entry(*[{**COMPLETE, "law": []}] * 2))
