@@ -74,6 +74,7 @@ def active(visit: Visit) -> Response:
         rules=rules,
         total=total,
         names=_names(visit),
+        caught=visit.hub.book.caught(now=visit.now, scope=visit.person.scope),
         rows=ROWS,
     )
 

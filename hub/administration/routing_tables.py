@@ -27,9 +27,9 @@ from hub.administration.routing_review import (
     within_scope,
 )
 from hub.administration.versions import FRESH, HUB, NOTHING, VersionBook, VersionCache
-from hub.areas import Gazetteer
+from hub.areas import Area, Gazetteer
 from hub.crypto import KeyPolicy, judge_encryption_key
-from hub.errors import KeyRefused, Text, UnreadableRow, already_exists, handed_in
+from hub.errors import KeyRefused, Refused, Text, UnreadableRow, already_exists, handed_in
 from hub.identity import Person, Right
 from hub.model import EVERYTHING, Destination, Scope
 from hub.routing import DestinationFacts, Diff, Finding, RoutingTable, Rule, ServiceRegister, check, diff, rule_from_row
@@ -174,6 +174,20 @@ class RoutingTableVersions(TableCache, VersionBook[RoutingTable]):
         since = now - timedelta(days=max(1, min(days, _MAX_DAYS)))
         return rehearse(self.at(now), self.table(number), self._overview, since=since, now=now, scope=scope)
 
+    def caught(self, *, now: datetime, scope: Scope) -> dict[str, int]:
+        """Count of each catch-all in force what came to its destination within a month and no other rule holds for.
+
+        What each of them is called is the id of its rule; one that nothing came to has zero.
+        """
+        table, since = self.at(now), now - _CAUGHT_SINCE
+        counts: dict[str, int] = {}
+        for rule in (each for each in table.catch_alls if each.holds(now)):
+            came = self._overview.routed_counts(since=since, scope=scope, destination=rule.destination)
+            counts[rule.id] = sum(
+                number for (area, service), number in came.items() if _rule_id(table, area, service, now) == rule.id
+            )
+        return counts
+
     def _table_from(self, rules: Iterable[Rule]) -> RoutingTable:
         """Return a table of what a person hands in."""
         with handed_in():
@@ -185,6 +199,15 @@ class RoutingTableVersions(TableCache, VersionBook[RoutingTable]):
         return check(table, sources.gazetteer, self.services, facts, on=now, known_schemas=schemas)
 
 
+def _rule_id(table: RoutingTable, area: str, service: str, now: datetime) -> str | None:
+    try:
+        return table.responsible(Area.from_ars(area), service, now).rule.id
+    except Refused:
+        return None
+
+
+#: How far back is counted what catch-alls took.
+_CAUGHT_SINCE = timedelta(days=30)
 #: A key without a certificate has no end (development only; production refuses it).
 _NEVER = datetime.max.replace(tzinfo=UTC)
 

@@ -425,6 +425,8 @@ class Reception(_Opened):
             for uri, _ in service.schemas
         }
         named = next((uri for uri in schema.uris if uri in offered), None)
+        if named is None and not offered and self._route.rule.is_catch_all:
+            return schema.uri  # Whoever takes what nobody else does need not have offered it.
         if named is None:
             name, taken = self._destination.name, ", ".join(sorted(offered))
             raise Invalid(
@@ -637,7 +639,8 @@ class Intake:
                 destinationId=str(route.destination_id),
                 nearest=[],
             )
-        if not any(canonical_service(offered.identifier) == cover.service for offered in destination.services):
+        offers = any(canonical_service(offered.identifier) == cover.service for offered in destination.services)
+        if not offers and not route.rule.is_catch_all:
             raise NoRoute(
                 Text(
                     f"{destination.name} ist zuständig, bietet die Leistung {cover.service} aber nicht über den Hub an.",

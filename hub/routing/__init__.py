@@ -5,6 +5,7 @@
 """
 
 from hub.routing.check import Diff, RouteChange, RuleChange, check, diff
+from hub.routing.explanation import Considered, Explanation, Tried
 from hub.routing.findings import (
     Code,
     CoverState,
@@ -30,7 +31,7 @@ from hub.routing.rules import (
     rule_from_row,
     service_urn,
 )
-from hub.routing.table import Considered, Explanation, Route, RoutingTable, Tried, no_such_area
+from hub.routing.table import Route, RoutingTable, no_such_area
 
 __all__ = [
     "Code",

@@ -185,7 +185,7 @@ def _dissolved(place: Place, rules: list[Rule], gazetteer: Gazetteer, on: dateti
 def _services(rules: Sequence[Rule], services: ServiceRegister) -> Iterator[Finding]:
     unknown: dict[str, list[Rule]] = {}
     for rule in rules:
-        for service in rule.services:
+        for service in () if rule.is_catch_all else rule.services:
             if service not in services:
                 unknown.setdefault(service, []).append(rule)
     for service, standing in sorted(unknown.items()):
@@ -263,7 +263,7 @@ def _offers(
         offered.setdefault(canonical_service(offer.identifier), []).append(offer)
     lacking: dict[Code, dict[str, list[Rule]]] = {}
     for rule in rules:
-        for service in rule.services:
+        for service in () if rule.is_catch_all else rule.services:
             code = _lack(rule, offered.get(service, []), known_schemas)
             if code is not None:
                 lacking.setdefault(code, {}).setdefault(service, []).append(rule)

@@ -34,6 +34,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud
 _GERMAN_DAY = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _MAX_NOTE = 500
 MAX_SERVICES = 5_000
+#: Stands alone for what no other rule holds for: a catch-all (Auffangstelle).
+ANY_SERVICE = "*"
 _MOST_INVITED = 200
 _CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -119,7 +121,8 @@ def service_urn(text: str) -> str:
 class Rule:
     """For ``area`` and all areas in it, ``services`` (sorted URNs) are the business of ``destination``.
 
-    It holds from ``valid_from`` (included) until ``valid_until`` (excluded), both aware UTC or None for unbounded.
+    A catch-all names :data:`ANY_SERVICE` alone: it takes the known services that no other rule has for an area, wider ones
+    included. It holds from ``valid_from`` (included) until ``valid_until`` (excluded), both aware UTC or None for unbounded.
     ``on_invalid`` is the policy for payloads that break their schema. ``access`` says who may apply; ``invited`` are the ids
     of the senders that may while it is a pilot.
     Raises :class:`Invalid` when its parts break a rule.
@@ -164,6 +167,11 @@ class Rule:
         return _starts_before(self.valid_from, other.valid_until) and _starts_before(other.valid_from, self.valid_until)
 
     @property
+    def is_catch_all(self) -> bool:
+        """Whether this is a catch-all: it takes what no other rule of an area does, and names no service."""
+        return self.services == (ANY_SERVICE,)
+
+    @property
     def is_unbounded(self) -> bool:
         """Whether the rule holds at every moment."""
         return self.valid_from is None and self.valid_until is None
@@ -193,7 +201,7 @@ def rule_from_row(row: dict[str, str]) -> Rule:
     return Rule(
         id=row.get("id", "").strip(),
         area=Area.from_region(area) if area.startswith("DE") else Area.from_ars(area),
-        services=tuple(service_urn(text) for text in row.get("services", "").split()),
+        services=tuple(_service_or_any(text) for text in row.get("services", "").split()),
         destination=_read_destination(row.get("destination", "").strip()),
         valid_from=_read_moment(row.get("valid_from", "").strip(), last_day=False),
         valid_until=_read_moment(row.get("valid_until", "").strip(), last_day=True),
@@ -202,6 +210,10 @@ def rule_from_row(row: dict[str, str]) -> Rule:
         access=_read_access(row.get("access", "").strip()),
         invited=tuple(row.get("invited", "").split()),
     )
+
+
+def _service_or_any(text: str) -> str:
+    return text if text == ANY_SERVICE else service_urn(text)
 
 
 def _starts_before(start: datetime | None, end: datetime | None) -> bool:
@@ -224,6 +236,14 @@ def _require_services(services: tuple[str, ...]) -> None:
             Text(
                 f"services: Eine Regel nennt mindestens eine und höchstens {MAX_SERVICES} Leistungen.",
                 f"services: A rule names at least one and at most {MAX_SERVICES} services.",
+            )
+        )
+
+    if ANY_SERVICE in services and len(services) > 1:
+        raise Invalid(
+            Text(
+                f"services: {ANY_SERVICE} (Auffangstelle) steht allein: Sie nimmt an, wofür sonst keine Regel gilt.",
+                f"services: {ANY_SERVICE} (catch-all) stands alone: it takes what no other rule holds for.",
             )
         )
 
@@ -379,7 +399,9 @@ class ServiceRegister:
         return len(self._names)
 
     def name(self, service: str) -> str:
-        """Return the service's name, or its key where the register does not know it."""
+        """Return the service's name, or its key where the register does not know it; of a catch-all what it takes."""
+        if service == ANY_SERVICE:
+            return "Auffangstelle / catch-all"
         return self._names.get(service) or service.removeprefix(LEIKA_PREFIX)
 
     def nearest(self, text: str, among: Iterable[str] | None = None, count: int = 3) -> tuple[str, ...]:

@@ -20,97 +20,18 @@ import itertools
 import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from hub.areas import Area, Gazetteer
 from hub.errors import ConfigurationError, NoRoute, Text
 from hub.model import canonical_service
+from hub.routing.explanation import Considered, Explanation, Tried, reasons, validity
 from hub.routing.formats import read_folder
 from hub.routing.rules import OnInvalid, Rule, RuleAccess, ServiceRegister, legal_day
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Considered:
-    """One rule, whether it decides, and why."""
-
-    rule: Rule
-    taken: bool
-    why: Text
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tried:
-    """One prefix of the area, its name, and the rules that stand there for the service."""
-
-    prefix: str
-    name: str
-    considered: tuple[Considered, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Explanation:
-    """The way to an answer. ``rule`` is the deciding rule, or ``refusal`` says why there is none.
-
-    ``deciding`` is the rule that says who is responsible, also where its ``access`` does not let everybody apply.
-    """
-
-    area: Area
-    area_name: str
-    service: str
-    service_name: str
-    on: datetime
-    table_version: str
-    tried: tuple[Tried, ...]
-    rule: Rule | None
-    refusal: Text | None
-    deciding: Rule | None
-
-    @property
-    def access(self) -> RuleAccess | None:
-        """Who may apply there; None where nobody is responsible."""
-        return None if self.deciding is None else self.deciding.access
-
-    @property
-    def destination_id(self) -> UUID | None:
-        """The responsible destination, if there is exactly one."""
-        return self.rule.destination if self.rule is not None else None
-
-    def lines(self, language: Literal["de", "en"] = "de") -> list[str]:
-        """Return the explanation as lines to print."""
-        return [getattr(text, language) for text in self._texts()]
-
-    def _texts(self) -> list[Text]:
-        day, what = legal_day(self.on), f"{self.service_name} ({self.service})"
-        texts = [
-            Text(
-                f"Zuständigkeit für {what} in {self.area_name} ({self.area}) am {day:%d.%m.%Y}",
-                f"Responsibility for {what} in {self.area_name} ({self.area}) on {day}",
-            ),
-            Text(f"Tabelle {self.table_version[:12]}", f"Table {self.table_version[:12]}"),
-        ]
-        for step in self.tried:
-            head = f"  {step.prefix:<12} {step.name}"
-            texts.append(Text(head, head))
-            if not step.considered:
-                texts.append(Text("    keine Regel", "    no rule"))
-            for item in step.considered:
-                mark = "->" if item.taken else "  "
-                texts.append(Text(*(f" {mark} {item.rule.id}: {why}" for why in (item.why.de, item.why.en))))
-        return [*texts, *self._answer()]
-
-    def _answer(self) -> list[Text]:
-        refusal = self.refusal or Text("", "")
-        if self.deciding is None:
-            return [Text(f"Keine zuständige Stelle: {refusal.de}", f"No responsible authority: {refusal.en}")]
-        target, rule, said = self.deciding.destination, self.deciding.id, self.deciding.access.label
-        access = Text(f"Zugang: {said.de}", f"Access: {said.en}")
-        if self.refusal is not None:
-            access = Text(f"{access.de}. {refusal.de}", f"{access.en}. {refusal.en}")
-        return [access, Text(f"Zuständig: {target} nach Regel {rule}", f"Responsible: {target} by rule {rule}")]
 
 
 def explain(table: RoutingTable, area: Area, service: str, on: datetime) -> Explanation:
@@ -133,37 +54,6 @@ def explain(table: RoutingTable, area: Area, service: str, on: datetime) -> Expl
     )
 
 
-def reasons(rule: Rule, area: Area, gazetteer: Gazetteer) -> tuple[Text, ...]:
-    """Say in words why ``rule`` decides for ``area``."""
-    area = gazetteer.same_as(area)
-    here, there = gazetteer.name(area), gazetteer.name(rule.area)
-    if area == rule.area:
-        first = Text(
-            f"Regel {rule.id} gilt genau für {here} ({area}).", f"Rule {rule.id} is for exactly {here} ({area})."
-        )
-    else:
-        first = Text(
-            f"{here} ({area}) liegt in {there} ({rule.area}), dafür gilt Regel {rule.id}.",
-            f"{here} ({area}) lies in {there} ({rule.area}), for which rule {rule.id} holds.",
-        )
-    second = Text(
-        "Keine gültige Regel nennt für diese Leistung ein engeres Gebiet.",
-        "No valid rule names a narrower area for this service.",
-    )
-    return (first, second) if rule.is_unbounded else (first, second, validity(rule))
-
-
-def validity(rule: Rule) -> Text:
-    """Say when a rule holds, as its file says it (a last day is included)."""
-    row = rule.as_row()
-    start, end = row["valid_from"], row["valid_until"]
-    if not start and not end:
-        return Text("Gilt unbefristet.", "Holds without limit.")
-    since = (f" ab {start}", f" from {start}") if start else ("", "")
-    until = (f" bis {end}", f" until {end}") if end else ("", "")
-    return Text(f"Gilt{since[0]}{until[0]}.", f"Holds{since[1]}{until[1]}.")
-
-
 def _refusal_of(table: RoutingTable, area: Area, service: str, on: datetime) -> NoRoute | None:
     try:
         table.route(area, service, on)
@@ -183,7 +73,25 @@ def _tried(table: RoutingTable, area: Area, service: str, on: datetime) -> tuple
         split = len({rule.destination for rule in winners}) > 1
         considered = tuple(_judged(rule, on, winners, decided=decided, split=split) for rule in rules)
         tried.append(Tried(prefix=prefix, name=table.gazetteer.name(prefix), considered=considered))
-    return tuple(tried), winners
+    if winners or not table.catch_alls:
+        return tuple(tried), winners
+    caught = table.catch_all(area, on) if service in table.services or service in table.routed_services else ()
+    return tuple(_with_catch_alls(table, each, on, caught) for each in tried), caught
+
+
+def _with_catch_alls(table: RoutingTable, tried: Tried, on: datetime, winners: tuple[Rule, ...]) -> Tried:
+    """Return what was tried at a prefix together with its catch-alls, which come after all rules."""
+    split = len({rule.destination for rule in winners}) > 1
+    taken = Text(
+        "Genommen als Auffangstelle: Für diese Leistung gilt hier keine Regel.",
+        "Taken as the catch-all: no rule holds for this service here.",
+    )
+    considered = [
+        replace(found, why=taken) if found.taken else found
+        for rule in table.catch_alls_at(tried.prefix)
+        for found in [_judged(rule, on, winners, decided=bool(winners) and rule not in winners, split=split)]
+    ]
+    return replace(tried, considered=(*tried.considered, *considered))
 
 
 def _judged(rule: Rule, on: datetime, winners: tuple[Rule, ...], *, decided: bool, split: bool) -> Considered:
@@ -457,6 +365,8 @@ class RoutingTable:
         self.gazetteer = gazetteer
         self.services = services
         self.version = _version(self.rules)
+        #: Rules that take what no other one does; there is none unless somebody says so.
+        self.catch_alls = tuple(rule for rule in self.rules if rule.is_catch_all)
         self._routes = {rule.id: Route(rule, self, rule.access is RuleAccess.OPEN) for rule in self.rules}
         self._regions, distinct = _regions(gazetteer, self.rules)
         self._groups = self._grouped(distinct)
@@ -514,7 +424,8 @@ class RoutingTable:
     def responsible(self, area: Area, service: str, on: datetime) -> Route:
         """Return the one responsible destination at the aware moment ``on``, whoever may apply there.
 
-        Raises :class:`~hub.errors.NoRoute` with the members ``cause`` (unknown-area, dissolved-area, unknown-service,
+        A catch-all decides where no other rule does; not for what the hub does not know, nor where rules contradict each
+        other. Raises :class:`~hub.errors.NoRoute` with the members ``cause`` (unknown-area, dissolved-area, unknown-service,
         no-rule, ambiguous), ``nearest`` (rules) and, where there is one, ``successors``.
         """
         place = self.gazetteer.find(area)
@@ -525,7 +436,7 @@ class RoutingTable:
             return self.responsible(area, known, on)
         if service not in self._groups and service not in self.services:
             raise unknown_service(self, area, service, on)
-        winners = self.find(area, service, on)
+        winners = self.find(area, service, on) or self.catch_all(area, on)
         if len(winners) != 1:
             raise undecided(self, area, service, on, winners)
         return self._routes[winners[0].id]
@@ -538,6 +449,20 @@ class RoutingTable:
         prefixes = self.gazetteer.same_as(area).prefixes()
         answer = _first((group.entries.get(prefix) for prefix in prefixes), on)
         return (answer.rule,) if isinstance(answer, Route) else answer or ()
+
+    def catch_all(self, area: Area, on: datetime) -> tuple[Rule, ...]:
+        """Return the catch-alls of the narrowest area that has one, one per destination; whether they decide is for others."""
+        if not self.catch_alls:
+            return ()
+        for prefix in self.gazetteer.same_as(area).prefixes():
+            standing = {each.destination: each for each in reversed(self.catch_alls_at(prefix)) if each.holds(on)}
+            if standing:
+                return tuple(sorted(standing.values(), key=lambda rule: rule.id))
+        return ()
+
+    def catch_alls_at(self, prefix: str) -> tuple[Rule, ...]:
+        """Return the catch-alls that stand at exactly this prefix, whatever their validity."""
+        return tuple(each for each in self.catch_alls if each.area.ars == prefix)
 
     def rules_at(self, prefix: str, service: str) -> tuple[Rule, ...]:
         """Return the rules that stand at exactly this prefix for a service, whatever their validity."""
@@ -558,7 +483,7 @@ class RoutingTable:
         _require_unique(self.rules)
         by_service: dict[str, list[int]] = {}
         for at, rule in enumerate(self.rules):
-            for service in rule.services:
+            for service in () if rule.is_catch_all else rule.services:
                 by_service.setdefault(service, []).append(at)
         groups: dict[tuple[int, ...], _Group] = {}
         chosen: dict[str, _Group] = {}

@@ -263,8 +263,10 @@ class Overview:
         rows = self._database.read(lambda connection: connection.execute(statement).all())
         return self._database.unreadables.each(_MESSAGES, rows, _routed)
 
-    def routed_counts(self, *, since: datetime, scope: Scope) -> dict[tuple[str, str], int]:
-        """Count all submissions since then that were routed by area, by (area, service)."""
+    def routed_counts(
+        self, *, since: datetime, scope: Scope, destination: UUID | None = None
+    ) -> dict[tuple[str, str], int]:
+        """Count all submissions since then that were routed by area, to one destination or any, by (area, service)."""
         columns = _MESSAGES.c
         statement = (
             select(columns.area, columns.service_identifier, func.count())
@@ -272,6 +274,7 @@ class Overview:
                 columns.kind == Subject.SUBMISSION.value,
                 columns.submitted_at >= micros(since),
                 columns.area.is_not(None),
+                true() if destination is None else columns.destination_id == str(destination),
                 destination_within(columns.destination_id, scope),
             )
             .group_by(columns.area, columns.service_identifier)
