@@ -86,8 +86,8 @@ def measure(store: Store, pairs: int) -> None:
     print(f"{'':<34} {'without':>9}     {'all 443 named':>24}     {'one district':>21}")
     for name, ask in lists(store).items():
         assert ask(EVERYTHING) == ask(EVERYWHERE), name
-        bare, *told = [compared(ask, one, pairs) for one in (EVERYTHING, EVERYWHERE, DISTRICT)]
-        said = "".join(f"  {filtered:9.2f} ms  {share - 1:+8.1%}" for filtered, share in told)
+        bare, *measured = [compared(ask, one, pairs) for one in (EVERYTHING, EVERYWHERE, DISTRICT)]
+        said = "".join(f"  {filtered:9.2f} ms  {share - 1:+8.1%}" for filtered, share in measured)
         print(f"{name:<34} {bare[0]:9.2f} ms{said}", flush=True)
 
 

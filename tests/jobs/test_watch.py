@@ -166,11 +166,11 @@ def test_what_is_taken_over_and_not_decided_is_found_where_its_service_says_so_u
     late.clear()
     watch.run(NOW + 33 * DAY)
     assert decision not in _open(store)
-    told = [
+    mails = [
         mail_of(each.notice, sender="hub@hub.example", base_url="https://hub.example")
         for each in store.notices.given().items
     ]
-    text = next(each.get_content() for each in told if each["To"] == TOWN)
+    text = next(each.get_content() for each in mails if each["To"] == TOWN)
     assert "Entscheidung überfällig" in text
     assert "decision overdue" in text
 
