@@ -20,7 +20,7 @@ from hub.crypto import KeyPolicy
 from hub.errors import Invalid, Malformed, Text, not_found
 from hub.identity import Person, Right, place_for, require_a_say, require_approver
 from hub.model import ROOT, Client, ClientSoftware, Delegation, Tenant, Vendor, canonical_service
-from hub.store import AuditEntry, ChangeState, Page, Store, VendorKey
+from hub.store import AuditEntry, ChangeState, ConformanceScore, Page, Store, VendorKey
 
 _LONGEST_NAME, _LONGEST_CONTACT = 100, 200
 #: A product as RFC 9110 section 10.1.5 writes it, in fewer signs, with its version: ``Antragsnetz/4.2.1``.
@@ -36,6 +36,7 @@ class VendorStanding:
     software: Sequence[tuple[ClientSoftware, str]]
     delegations: Sequence[Delegation]
     keys: Sequence[VendorKey]
+    scores: Sequence[ConformanceScore]
     tenants: Mapping[str, str]
 
 
@@ -65,6 +66,7 @@ class VendorService:
             software=self._vendors.software_of(vendor_id, scope=person.scope),
             delegations=delegations,
             keys=self._vendors.keys(vendor_id),
+            scores=self._vendors.scores(vendor_id),
             tenants=known,
         )
 
@@ -187,6 +189,19 @@ class VendorService:
         entry = _audit(person, "client.vendor", f"client:{client_id}", now, {})
         before = {"vendorId": vendor_id, "product": software.product, "version": software.version}
         self._vendors.end_software(client_id, now, audit=replace(entry, before=before))
+
+    def record_score(self, score: ConformanceScore, person: Person) -> None:
+        """Keep what came of a package that a vendor's software was tried with.
+
+        Raises:
+            Forbidden: the right is missing. NotFound: no such vendor in scope.
+        """
+        person = person.acting(Right.OPERATE)
+        self._seen(score.vendor_id, person)
+        what = f"{score.product}/{score.version} {score.standard}/{score.standard_version}"
+        said = {"what": what, "good": score.good, "cases": score.cases}
+        entry = _audit(person, "vendor.score", f"vendor:{score.vendor_id}", score.at, said)
+        self._vendors.record_score(score, audit=entry)
 
     def propose_key(self, vendor_id: str, jwk: Mapping[str, Any], person: Person, *, now: datetime) -> VendorKey:
         """Propose a key (public JWK for PS512) by which the vendor's clients show who they are.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
-from hub.cli.options import data_option, settings_for
+from hub.cli.options import Login, acting, data_option, may_name_person, opened, settings_for
 from hub.errors import Refused
 from hub.model import MediaType, utc_now
 from hub.resources import shipped
@@ -54,7 +56,7 @@ class Software:
 
 @click.group()
 def conformance() -> None:
-    """Konformität von Absendern / conformance of senders."""
+    """Konformität von Software / conformance of software."""
 
 
 @conformance.command()
@@ -197,6 +199,145 @@ def _table(messages: tuple[str, ...], tried: list[StepResult]) -> Iterator[str]:
         good = sum(one.valid for one in own)
         mark = "ok " if good else ("!! " if own else "   ")
         yield f"{mark} {good:>4} / {len(own):<4} {message.rpartition('}')[2]}"
+
+
+@conformance.command()
+@click.argument("standard")
+@click.argument("version")
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The receiver's public key (JWK or certificate): makes the half to receive, too.",
+)
+@data_option
+def package(standard: str, version: str, target: Path, key: Path | None, data: Path) -> None:
+    """Write messages to send and to receive into the new folder TARGET, with what is expected of each (cases.json)."""
+    from hub.administration.conformance import ANSWERS, CASES, examples, write_package
+    from hub.crypto import KeyPolicy, judge_encryption_key, read_deposit
+
+    own = settings_for(data).data / "schemas"
+    found = examples([own, shipped("schemas")], standard, version)
+    catalog = SchemaCatalog.load(shipped("schemas"), own).as_if_in_force(standard, version)
+    recipient = None
+    if key is not None:
+        jwk = read_deposit(key.read_bytes(), operation="wrapKey")
+        recipient = judge_encryption_key(
+            jwk, now=utc_now(), policy=KeyPolicy(allow_self_signed=True), require_x5c=False
+        )
+    cases = write_package(target, found, standard=standard, version=version, schema=catalog.uris()[0], key=recipient)
+    click.echo(f"{len(cases)} Fälle / cases: {target / CASES}; Antworten nach / answers into {target / ANSWERS}")
+
+
+@conformance.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--vendor", required=True, help="Whose software answered: a name, or with --record the vendor's id.")
+@click.option("--product", required=True, help="That software and its version, as in Antragsnetz/4.2.1.")
+@click.option("--record", is_flag=True, help="Keep the score: the vendor's page shows it.")
+@may_name_person
+@data_option
+def judge(folder: Path, vendor: str, product: str, record: bool, login: Login, data: Path) -> None:
+    """Judge answers.json of a package and write report.json and report.html, signed; exit 1 unless all is as expected."""
+    from hub.administration import conformance as kit
+    from hub.store import ConformanceScore
+
+    software = _software(vendor, product)
+    if software is None:
+        raise click.UsageError("--vendor, --product")
+    with opened(data) as hub:
+        named, verdicts = kit.judge(folder)
+        person, now = acting(hub, login), hub.clock()
+        name = hub.vendor_service.show(vendor, person).vendor.name if record else software.vendor
+        said = {"vendor": name, "product": software.product, "version": software.version}
+        report = kit.report_of(named, verdicts, software=said, issuer=hub.base_url, now=now)
+        token = kit.signed(report, hub.keys.receipt)
+        if record:
+            score = ConformanceScore(
+                vendor_id=vendor,
+                product=software.product,
+                version=software.version,
+                standard=named["standard"],
+                standard_version=named["version"],
+                good=report["good"],
+                cases=report["cases"],
+                at=now,
+                token=token,
+            )
+            hub.vendor_service.record_score(score, person)
+    (folder / "report.json").write_text(kit.as_json(report, token), encoding="utf-8")
+    (folder / "report.html").write_text(kit.as_html(report, token), encoding="utf-8")
+    for each in verdicts:
+        if not each.good:
+            problems = f" ({', '.join(each.problems)})" if each.problems else ""
+            click.echo(f"!! {each.case.name}: {each.answered or '-'}, erwartet / expected {each.case.answer}{problems}")
+    click.echo(f"{report['good']} / {report['cases']} wie erwartet / as expected")
+    if report["good"] != report["cases"]:
+        raise SystemExit(1)
+
+
+@conformance.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--jwks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The hub's published keys; without, those of the data folder.",
+)
+@data_option
+def verify(file: Path, jwks: Path | None, data: Path) -> None:
+    """Verify a signed report (JSON or HTML) offline, and print what is signed."""
+    from hub.administration.conformance import verified
+    from hub.crypto import HubKeys
+
+    if jwks is not None:
+        published = json.loads(jwks.read_bytes())
+    else:
+        published = HubKeys.load_or_create(settings_for(data).data / "pki", utc_now(), create=False).hub_jwks()
+    report = verified(file.read_text(encoding="utf-8", errors="replace"), published)
+    click.secho("echt / genuine", fg="green")
+    click.echo(json.dumps(report, ensure_ascii=False, indent=2))
+
+
+@conformance.command()
+@click.argument("destination_id", type=click.UUID)
+@click.option("--crl", "lists", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--ocsp", "answers", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@may_name_person
+@data_option
+def inspect(destination_id: UUID, lists: tuple[Path, ...], answers: tuple[Path, ...], login: Login, data: Path) -> None:
+    """Look at a destination's keys, chains, revocation (by files), offers and addressing signature; exit 1 for a fault."""
+    from hub.administration.inspection import DestinationInspector
+
+    with opened(data) as hub:
+        inspector = DestinationInspector(store=hub.store, keys=hub.keys, policy=hub.policy, base_url=hub.base_url)
+        found = inspector.inspect(
+            destination_id,
+            acting(hub, login),
+            lists=[each.read_bytes() for each in lists],
+            answers=[each.read_bytes() for each in answers],
+            now=hub.clock(),
+        )
+    for each in found:
+        mark = {True: "ok", False: "!!", None: "--"}[each.good]
+        click.echo(f"{mark}  {each.piece}: {each.text.de} / {each.text.en}")
+    if any(each.good is False for each in found):
+        raise SystemExit(1)
+
+
+@conformance.command()
+@click.argument("hub_url")
+@click.option("--fault", type=click.Choice(["slow", "500", "lost"]), required=True, help="What happens to every n-th.")
+@click.option("--every", type=click.IntRange(1, 1000), default=2, show_default=True)
+@click.option("--seconds", type=click.FloatRange(0.1, 600), default=5.0, show_default=True, help="How slow slow is.")
+def partner(hub_url: str, fault: str, every: int, seconds: float) -> None:
+    """Stand before the hub at HUB_URL (this machine, http) and misbehave, until interrupted: slow, 500, or lost answers."""
+    from hub.adapter_kit.partner import MisbehavingPartner, Misbehaviour
+
+    standing = MisbehavingPartner(hub_url, Misbehaviour(fault), every=every, seconds=seconds)
+    click.echo(f"{standing.base_url}  (Strg-C beendet / Ctrl-C ends)")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        standing.close()
 
 
 COMMANDS = (conformance,)

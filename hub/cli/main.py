@@ -29,7 +29,7 @@ COMMANDS_BY_NAME = {
     "case": ("cases", "Eigene Vorgänge und Antworten / a sender's cases and replies."),
     "circuits": ("destinations", "Sicherungen / circuit breakers."),
     "clients": ("accounts", "OAuth-Clients / OAuth clients."),
-    "conformance": ("conformance", "Konformität von Absendern / conformance of senders."),
+    "conformance": ("conformance", "Konformität von Software / conformance of software."),
     "config": ("operation", "Einstellungen zeigen, prüfen, nachschlagen / show, check and look up settings."),
     "connector": ("connector", "Konnektor in der Kommune / the municipal side."),
     "dead": ("applications", "Unzustellbares / dead letters."),

@@ -51,7 +51,7 @@ from hub.store.store import Store
 from hub.store.tenants import Holdings, Tenants
 from hub.store.uploads import StoredUpload, UploadQuota, Uploads
 from hub.store.usage import RefusalLine, UsageDay, UsageLine
-from hub.store.vendors import VendorKey, Vendors
+from hub.store.vendors import ConformanceScore, VendorKey, Vendors
 
 __all__ = [
     "AUDIT_LOG",
@@ -77,6 +77,7 @@ __all__ = [
     "Circuit",
     "CircuitChange",
     "Claim",
+    "ConformanceScore",
     "Counted",
     "DeliveryState",
     "DeliveryView",

@@ -38,6 +38,9 @@ _SOFTWARE = tables.client_software
 _DELEGATIONS = tables.delegations
 _KEYS = tables.vendor_keys
 _CLIENTS = tables.clients
+_SCORES = tables.conformance_scores
+#: Scores of a vendor that are looked at for the latest of each product.
+_SCORES_READ = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +62,21 @@ class VendorKey:
     def is_good(self) -> bool:
         """Whether clients show who they are by it."""
         return self.state is ChangeState.APPROVED and self.retired_at is None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConformanceScore:
+    """Of how many cases of a package a vendor's software answered how many as expected; ``token`` is the signed report."""
+
+    vendor_id: str
+    product: str
+    version: str
+    standard: str
+    standard_version: str
+    good: int
+    cases: int
+    at: datetime
+    token: str = field(repr=False)
 
 
 class Vendors:
@@ -261,6 +279,28 @@ class Vendors:
 
         return self._database.write(write)
 
+    def record_score(self, score: ConformanceScore, *, audit: AuditEntry) -> None:
+        """Keep a score beside those of before; raise ``NotFound`` for no such vendor."""
+        known = select(_VENDORS.c.vendor_id).where(_VENDORS.c.vendor_id == score.vendor_id)
+
+        def write(connection: Connection) -> None:
+            if connection.execute(known).first() is None:
+                raise not_found("vendor-not-found", score.vendor_id)
+            connection.execute(insert(_SCORES), _score_row(score))
+            write_audit(connection, audit)
+
+        self._database.write(write)
+
+    def scores(self, vendor_id: str) -> list[ConformanceScore]:
+        """Return the latest score of each product, version and standard of a vendor, the newest first."""
+        statement = (
+            select(_SCORES).where(_SCORES.c.vendor_id == vendor_id).order_by(_SCORES.c.seq.desc()).limit(_SCORES_READ)
+        )
+        latest: dict[tuple[str, ...], ConformanceScore] = {}
+        for each in self._database.all(statement, _SCORES, _score):
+            latest.setdefault((each.product, each.version, each.standard, each.standard_version), each)
+        return list(latest.values())
+
 
 def _admitted(scope: Scope, above: Collection[str]) -> ColumnElement[bool]:
     if scope.tenants is None:
@@ -380,4 +420,24 @@ def _key(row: Any) -> VendorKey:
         decided_by=row.decided_by,
         decided_at=maybe_moment(row.decided_at),
         retired_at=maybe_moment(row.retired_at),
+    )
+
+
+def _score_row(score: ConformanceScore) -> dict[str, Any]:
+    names = ("vendor_id", "product", "version", "standard", "standard_version", "good", "cases", "token")
+    return {name: getattr(score, name) for name in names} | {"at": micros(score.at)}
+
+
+@reads(_SCORES)
+def _score(row: Any) -> ConformanceScore:
+    return ConformanceScore(
+        vendor_id=row.vendor_id,
+        product=row.product,
+        version=row.version,
+        standard=row.standard,
+        standard_version=row.standard_version,
+        good=row.good,
+        cases=row.cases,
+        at=moment(row.at),
+        token=row.token,
     )

@@ -56,6 +56,7 @@ from hub.store import (
     AttemptResult,
     AuditEntry,
     CaseHead,
+    ConformanceScore,
     DeliveryState,
     GoingLive,
     Invitation,
@@ -308,6 +309,19 @@ VENDOR = Vendor(vendor_id="v", name="Werk", admitted_by="otto", created_at=NOW)
 DELEGATION = Delegation(delegation_id="d", vendor_id="v", tenant_id="kreis", granted_by="otto", granted_at=NOW)
 
 
+SCORE = ConformanceScore(
+    vendor_id="v",
+    product="Netz",
+    version="1",
+    standard="x",
+    standard_version="1",
+    good=1,
+    cases=2,
+    at=NOW,
+    token="t",
+)
+
+
 def software(client_id: str, *, since: datetime = NOW) -> ClientSoftware:
     return ClientSoftware(client_id=client_id, vendor_id="v", product="Netz", version="1", since=since)
 
@@ -550,6 +564,7 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     ),
     "vendors.withdraw": lambda s, _: s.vendors.withdraw(DELEGATION, by="otto", now=NOW, audit=AUDIT),
     "vendors.propose_key": lambda s, _: s.vendors.propose_key(vendor_key("n"), audit=AUDIT),
+    "vendors.record_score": lambda s, _: s.vendors.record_score(SCORE, audit=AUDIT),
     "vendors.change_key": lambda s, _: s.vendors.change_key(
         vendor_key("k"), lambda key: replace(key, state=ChangeState.APPROVED), audit=AUDIT
     ),

@@ -79,7 +79,7 @@ from hub.store.tables.submissions import (
     untold,
     waiting,
 )
-from hub.store.tables.vendors import client_software, delegations, vendor_keys, vendors
+from hub.store.tables.vendors import client_software, conformance_scores, delegations, vendor_keys, vendors
 
 __all__ = [
     "SERIAL",
@@ -100,6 +100,7 @@ __all__ = [
     "circuits",
     "client_software",
     "clients",
+    "conformance_scores",
     "contents",
     "delegations",
     "deletions",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Column, ForeignKey, Integer, PrimaryKeyConstraint, Table, Text
 
-from hub.store.tables.columns import instant, metadata, partial_index
+from hub.store.tables.columns import SERIAL, instant, metadata, partial_index
 
 vendors = Table(
     "vendors",
@@ -60,4 +60,20 @@ vendor_keys = Table(
     instant("decided_at", optional=True),
     instant("retired_at", optional=True),
     PrimaryKeyConstraint("vendor_id", "kid"),
+)
+
+#: What came of packages that a vendor's software was tried with; ``token`` is the signed report.
+conformance_scores = Table(
+    "conformance_scores",
+    metadata,
+    Column("seq", SERIAL, primary_key=True, autoincrement=True),
+    Column("vendor_id", Text, ForeignKey("vendors.vendor_id"), nullable=False, index=True),
+    Column("product", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("standard", Text, nullable=False),
+    Column("standard_version", Text, nullable=False),
+    Column("good", Integer, nullable=False),
+    Column("cases", Integer, nullable=False),
+    instant("at"),
+    Column("token", Text, nullable=False),
 )
