@@ -320,7 +320,7 @@ def read_report(body: bytes) -> TransportReport:
         reported_at = datetime.fromisoformat(found.get((*_REPORT, f"{XTA} ReportTime"), ""))
     except ValueError as exc:
         raise Unreadable from exc
-    return TransportReport(message_id=named, status=status, reported_at=reported_at, document=_root(body))
+    return TransportReport(message_id=named, status=status, reported_at=reported_at, document=envelope_in(body))
 
 
 def _texts(body: bytes) -> dict[tuple[str, ...], str]:
@@ -354,7 +354,7 @@ def elements(body: bytes) -> list[Element]:
     parser.CharacterDataHandler = reading.text
     parser.StartDoctypeDeclHandler = reading.refuse
     try:
-        parser.Parse(_root(body), True)  # noqa: FBT003  # expat's own sign of the end
+        parser.Parse(envelope_in(body), True)  # noqa: FBT003  # expat's own sign of the end
     except ExpatError as exc:
         raise Unreadable(ErrorString(exc.code)) from exc
     return [
@@ -390,7 +390,7 @@ class _Reading:
         raise Unreadable
 
 
-def _root(body: bytes) -> bytes:
+def envelope_in(body: bytes) -> bytes:
     """Return the envelope: the body, or the first part of a multipart one, whose marker is its own first line."""
     stripped = body.lstrip(b"\r\n")
     if not stripped.startswith(b"--"):

@@ -297,7 +297,7 @@ def made_message(**changes):
 
 def envelope_of(asked):
     content = b"".join(asked.content)
-    return etree.fromstring(xta._root(content))
+    return etree.fromstring(xta.envelope_in(content))
 
 
 @needs_shared_data

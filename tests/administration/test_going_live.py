@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from test_onboarding import _hand_in, _row, _towns, _who, keys, stage
+from test_onboarding import hand_in, keys, person_called, sheet_row, some_towns, stage
 
 from hub.administration.onboarding_standing import Stage
 from hub.errors import Conflict, StoreUnavailable, Text
@@ -49,9 +49,9 @@ def dying_before(monkeypatch, number: int, ending: type[StoreUnavailable] | None
 @pytest.fixture(scope="module")
 def ready(stage, keys):
     """A run of authorities that are ready, and their areas."""
-    desk, bert = stage.hub.onboarding, _who(stage, "bert")
-    towns = _towns(stage, STEPS + 5)
-    run = _hand_in(stage, keys, *(_row(ars, f"Gemeinde {ars}") for ars in towns)).run
+    desk, bert = stage.hub.onboarding, person_called(stage, "bert")
+    towns = some_towns(stage, STEPS + 5)
+    run = hand_in(stage, keys, *(sheet_row(ars, f"Gemeinde {ars}") for ars in towns)).run
     desk.release(run.run_id, bert, text="", now=stage.clock())
     for town in towns:
         store = stage.hub.store.onboarding
@@ -85,11 +85,11 @@ def _changes(stage, here) -> int:
 def test_what_broke_off_is_finished_by_the_duty_and_nothing_is_there_twice(stage, ready, monkeypatch, step, ending):
     (run_id, towns), desk, store = ready, stage.hub.onboarding, stage.hub.store
     town, now = next(towns), stage.clock()
-    here = desk.standing(town, _who(stage, "bert"), now=now).destination.destination_id
+    here = desk.standing(town, person_called(stage, "bert"), now=now).destination.destination_id
     versions = store.routing_versions.versions(limit=1).items[0].number
     activations = store.routing_versions.activations(limit=1).total
     with dying_before(monkeypatch, step + 1, ending), pytest.raises((Killed, StoreUnavailable)):
-        desk.go_live(run_id, _who(stage, "bert"), areas=[town], now=now)
+        desk.go_live(run_id, person_called(stage, "bert"), areas=[town], now=now)
     began = step > UNBEGUN
     assert _duty(stage).pending() is began
     if began and ending is None:
@@ -97,8 +97,8 @@ def test_what_broke_off_is_finished_by_the_duty_and_nothing_is_there_twice(stage
     assert _duty(stage).run(now + LATER) == int(began)
     if not began:
         assert store.parties.destination(here).status == "created"
-        assert desk.go_live(run_id, _who(stage, "bert"), areas=[town], now=now + LATER) == [town]
-    standing = desk.standing(town, _who(stage, "bert"), now=now + LATER)
+        assert desk.go_live(run_id, person_called(stage, "bert"), areas=[town], now=now + LATER) == [town]
+    standing = desk.standing(town, person_called(stage, "bert"), now=now + LATER)
     assert (standing.stage, store.onboarding.run(run_id).going_live) == (Stage.LIVE, None)
     assert _made(stage, run_id, versions) == [VersionState.APPROVED]
     assert store.routing_versions.activations(limit=1).total == activations + 1
@@ -111,21 +111,21 @@ def test_whoever_repeats_it_finishes_what_broke_off_and_goes_on(stage, ready, mo
     (run_id, towns), desk = ready, stage.hub.onboarding
     first, second, now = next(towns), next(towns), stage.clock()
     with dying_before(monkeypatch, 5), pytest.raises(Killed):
-        desk.go_live(run_id, _who(stage, "bert"), areas=[first], now=now)
+        desk.go_live(run_id, person_called(stage, "bert"), areas=[first], now=now)
     with pytest.raises(Conflict):  # Whoever died holds the run for a minute.
-        desk.go_live(run_id, _who(stage, "bert"), areas=[second], now=now)
-    done = desk.go_live(run_id, _who(stage, "bert"), areas=[second], now=now + LATER)
+        desk.go_live(run_id, person_called(stage, "bert"), areas=[second], now=now)
+    done = desk.go_live(run_id, person_called(stage, "bert"), areas=[second], now=now + LATER)
     assert done == [first, second]
-    stages = [desk.standing(each, _who(stage, "bert"), now=now + LATER).stage for each in done]
+    stages = [desk.standing(each, person_called(stage, "bert"), now=now + LATER).stage for each in done]
     assert stages == [Stage.LIVE, Stage.LIVE]
 
 
 def test_what_its_people_may_not_do_any_more_is_taken_back_and_not_finished(stage, ready, monkeypatch):
     (run_id, towns), desk, store = ready, stage.hub.onboarding, stage.hub.store
     town, now = next(towns), stage.clock()
-    here = desk.standing(town, _who(stage, "bert"), now=now).destination.destination_id
+    here = desk.standing(town, person_called(stage, "bert"), now=now).destination.destination_id
     with dying_before(monkeypatch, 5), pytest.raises(Killed):
-        desk.go_live(run_id, _who(stage, "bert"), areas=[town], now=now)
+        desk.go_live(run_id, person_called(stage, "bert"), areas=[town], now=now)
     assert store.parties.destination(here).status == "active"
     entry = AuditEntry(at=now, actor="x", action="account.change", target="account:bert")
     bert = store.accounts.account("bert")

@@ -55,7 +55,7 @@ def keys(stage) -> dict[str, bytes]:
     return {("enc.jwk" if each.use == "wrapKey" else "sig.jwk"): json.dumps(dict(each.jwk)).encode() for each in kept}
 
 
-def _who(stage, name: str):
+def person_called(stage, name: str):
     return person_of(stage.hub.store.accounts.account(name), stage.hub.store.tenants)
 
 
@@ -72,7 +72,7 @@ def _table(*rows: str) -> bytes:
     return "\r\n".join([HEAD, *rows]).encode("utf-8-sig")
 
 
-def _row(ars: str, name: str = "Stadt", **cells: str) -> str:
+def sheet_row(ars: str, name: str = "Stadt", **cells: str) -> str:
     said = {
         "vorlage": "",
         "adapter": "",
@@ -85,16 +85,18 @@ def _row(ars: str, name: str = "Stadt", **cells: str) -> str:
     return ";".join([name, ars, *(said[each] for each in ("kontakt", "vorlage", "adapter", "adresse", "enc", "sig"))])
 
 
-def _hand_in(stage, keys, *rows: str, title: str = ""):
+def hand_in(stage, keys, *rows: str, title: str = ""):
     sheet = read_sheet(_table(*rows))
-    return stage.hub.onboarding.hand_in(sheet, _reader(keys), _who(stage, "anna"), title=title, now=stage.clock())
+    return stage.hub.onboarding.hand_in(
+        sheet, _reader(keys), person_called(stage, "anna"), title=title, now=stage.clock()
+    )
 
 
 def test_one_is_taken_in_from_the_table_to_the_rules_in_force(stage, keys):
     desk = stage.hub.onboarding
-    anna, bert = _who(stage, "anna"), _who(stage, "bert")
-    done = _hand_in(
-        stage, keys, _row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
+    anna, bert = person_called(stage, "anna"), person_called(stage, "bert")
+    done = hand_in(
+        stage, keys, sheet_row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
     )
     run = done.run
     assert (run.rows, run.state) == (1, ChangeState.OPEN)
@@ -118,30 +120,32 @@ def test_one_is_taken_in_from_the_table_to_the_rules_in_force(stage, keys):
 
 def test_a_second_time_changes_nothing_and_a_changed_row_shows_the_difference(stage, keys):
     desk = stage.hub.onboarding
-    if desk.standing(IDSTEIN, _who(stage, "anna"), now=stage.clock()).stage is not Stage.LIVE:
+    if desk.standing(IDSTEIN, person_called(stage, "anna"), now=stage.clock()).stage is not Stage.LIVE:
         test_one_is_taken_in_from_the_table_to_the_rules_in_force(stage, keys)
     before = stage.hub.store.onboarding.runs(scope=EVERYTHING).total
-    row = _row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
-    again = _hand_in(stage, keys, row)
+    row = sheet_row(IDSTEIN, "Stadt Idstein", adapter="folder", adresse=str(stage.data / "secrets" / "in"))
+    again = hand_in(stage, keys, row)
     assert (again.run, [each.is_none for each in again.changes]) == (None, [True])
     assert stage.hub.store.onboarding.runs(scope=EVERYTHING).total == before
-    moved = _hand_in(stage, keys, row.replace("amt@example.org", "neu@example.org").replace("Stadt Idstein", "Idstein"))
+    moved = hand_in(stage, keys, row.replace("amt@example.org", "neu@example.org").replace("Stadt Idstein", "Idstein"))
     said = [(each.part.en, each.before, each.after) for each in moved.changes[0].differences]
     assert said == [("Name", "Stadt Idstein", "Idstein"), ("Contact", "amt@example.org", "neu@example.org")]
     with pytest.raises(Invalid) as refused:  # What waits already is not overtaken by another wish.
-        _hand_in(stage, keys, row.replace("amt@example.org", "anders@example.org"))
+        hand_in(stage, keys, row.replace("amt@example.org", "anders@example.org"))
     assert [each["column"] for each in refused.value.members["faults"]] == ["ars"]
-    desk.release(moved.run.run_id, _who(stage, "bert"), text="", now=stage.clock())
-    standing = desk.standing(IDSTEIN, _who(stage, "anna"), now=stage.clock())
+    desk.release(moved.run.run_id, person_called(stage, "bert"), text="", now=stage.clock())
+    standing = desk.standing(IDSTEIN, person_called(stage, "anna"), now=stage.clock())
     made = stage.hub.store.parties.destination(standing.destination.destination_id)
     assert (made.name, made.contact["email"], standing.stage) == ("Idstein", "neu@example.org", Stage.LIVE)
     client = stage.hub.store.parties.client(made.owner)
     assert client.kind == "subscriber"
 
 
-def _towns(stage, number: int) -> list[str]:
+def some_towns(stage, number: int) -> list[str]:
     """Municipalities that nobody has taken in yet."""
-    found = stage.hub.onboarding.standings(_who(stage, "anna"), stage=Stage.ABSENT, limit=1000, now=stage.clock()).items
+    found = stage.hub.onboarding.standings(
+        person_called(stage, "anna"), stage=Stage.ABSENT, limit=1000, now=stage.clock()
+    ).items
     return [each.place.area.ars for each in found if each.place.is_municipality and len(each.place.area.ars) == 12][
         :number
     ]
@@ -149,12 +153,12 @@ def _towns(stage, number: int) -> list[str]:
 
 def test_of_four_hundred_rows_seven_are_wrong_so_all_faults_are_told_and_nothing_is_done(stage, keys):
     store = stage.hub.store
-    rows = [_row(f"DE{ars}", f"Gemeinde {place}") for place, ars in enumerate(_towns(stage, 400))]
+    rows = [sheet_row(f"DE{ars}", f"Gemeinde {place}") for place, ars in enumerate(some_towns(stage, 400))]
     assert len(rows) == 400
     wrong = {
-        3: _row("64390008008"),
-        17: _row("064399999999"),
-        40: _row(FULDA, kontakt="=cmd|' /C calc'!A0"),
+        3: sheet_row("64390008008"),
+        17: sheet_row("064399999999"),
+        40: sheet_row(FULDA, kontakt="=cmd|' /C calc'!A0"),
         123: rows[123].replace(";amt@example.org;;", ";amt@example.org;landkreis;"),
         200: rows[200].replace("enc.jwk", "fehlt.pem"),
         311: rows[311].replace(";amt@example.org;;;;", ";amt@example.org;;brieftaube;;"),
@@ -162,7 +166,7 @@ def test_of_four_hundred_rows_seven_are_wrong_so_all_faults_are_told_and_nothing
     }
     known = [store.tenants.tree(scope=EVERYTHING), store.parties.clients(scope=EVERYTHING, limit=500).total]
     with pytest.raises(Invalid) as refused:
-        _hand_in(stage, keys, *(wrong.get(place, row) for place, row in enumerate(rows)))
+        hand_in(stage, keys, *(wrong.get(place, row) for place, row in enumerate(rows)))
     faults = refused.value.members["faults"]
     assert [(each["row"], each["column"]) for each in faults] == [
         (5, "ars"),
@@ -180,9 +184,9 @@ def test_of_four_hundred_rows_seven_are_wrong_so_all_faults_are_told_and_nothing
 
 
 def test_a_release_that_breaks_off_goes_on_and_makes_nothing_twice(stage, keys, monkeypatch):
-    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
-    towns = _towns(stage, 4)
-    run = _hand_in(stage, keys, *(_row(ars, f"Gemeinde {ars}") for ars in towns)).run
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, person_called(stage, "bert")
+    towns = some_towns(stage, 4)
+    run = hand_in(stage, keys, *(sheet_row(ars, f"Gemeinde {ars}") for ars in towns)).run
     made, broken = store.parties.add_destination, []
 
     def breaks(*given, **named):
@@ -239,31 +243,33 @@ def test_a_table_of_no_use_is_refused_by_its_place(content, row, column):
 
 
 def test_a_request_for_a_certificate_is_certified_where_it_is_tested_and_waits_in_production(stage, keys):
-    desk, bert = stage.hub.onboarding, _who(stage, "bert")
+    desk, bert = stage.hub.onboarding, person_called(stage, "bert")
     request = make_new_key(
         "encryption", subject="Gemeinde", now=stage.clock(), validity=timedelta(days=A_YEAR_OF_DAYS)
     ).request
     files = {**keys, "antrag.csr": request}
-    first, second = _towns(stage, 2)
-    run = _hand_in(stage, files, _row(first, enc="antrag.csr")).run
+    first, second = some_towns(stage, 2)
+    run = hand_in(stage, files, sheet_row(first, enc="antrag.csr")).run
     desk.release(run.run_id, bert, text="", now=stage.clock())
     assert desk.standing(first, bert, now=stage.clock()).stage is Stage.TEST
-    assert _hand_in(stage, files, _row(first, enc="antrag.csr")).run is None
+    assert hand_in(stage, files, sheet_row(first, enc="antrag.csr")).run is None
     production = OnboardingService(replace(desk.owners, certify=None))
-    sheet = read_sheet(_table(_row(second, enc="antrag.csr")))
-    waits = production.hand_in(sheet, _reader(files), _who(stage, "anna"), title="", now=stage.clock()).run
+    sheet = read_sheet(_table(sheet_row(second, enc="antrag.csr")))
+    waits = production.hand_in(sheet, _reader(files), person_called(stage, "anna"), title="", now=stage.clock()).run
     production.release(waits.run_id, bert, text="", now=stage.clock())
     standing = production.standing(second, bert, now=stage.clock())
     assert (standing.stage, standing.destination) == (Stage.CERTIFICATE, None)
-    certified = _hand_in(stage, keys, _row(second)).run
+    certified = hand_in(stage, keys, sheet_row(second)).run
     desk.release(certified.run_id, bert, text="", now=stage.clock())
     assert desk.standing(second, bert, now=stage.clock()).stage is Stage.TEST
 
 
 def test_a_pack_holds_settings_and_words_and_no_secret(stage, keys):
-    desk, anna = stage.hub.onboarding, _who(stage, "anna")
-    (town,) = _towns(stage, 1)
-    desk.release(_hand_in(stage, keys, _row(town)).run.run_id, _who(stage, "bert"), text="", now=stage.clock())
+    desk, anna = stage.hub.onboarding, person_called(stage, "anna")
+    (town,) = some_towns(stage, 1)
+    desk.release(
+        hand_in(stage, keys, sheet_row(town)).run.run_id, person_called(stage, "bert"), text="", now=stage.clock()
+    )
     content = desk.pack(town, anna, now=stage.clock())
     assert content == desk.pack(town, anna, now=stage.clock())
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -276,7 +282,7 @@ def test_a_pack_holds_settings_and_words_and_no_secret(stage, keys):
     assert settings["destinations"][0]["signing_key_id"]
     assert "TESTZUSTELLUNG" in words
     with pytest.raises(NotFound):
-        desk.pack(_towns(stage, 1)[0], anna, now=stage.clock())
+        desk.pack(some_towns(stage, 1)[0], anna, now=stage.clock())
 
 
 def test_the_rules_of_templates_are_those_of_the_demo_where_the_law_is_the_same(stage):
@@ -328,10 +334,10 @@ def test_who_approves_for_one_district_releases_nothing_beyond_it(stage, keys):
     entry = AuditEntry(at=stage.clock(), actor="x", action="account.add", target="account:dora")
     roles = (Role.OPERATOR, Role.EDITOR, Role.APPROVER)
     hub.store.accounts.add(account("dora", roles=roles, tenant=here, created_at=stage.clock()), audit=entry)
-    dora = _who(stage, "dora")
-    mine = next(each for each in _towns(stage, 421) if each.startswith(here))
-    beside = next(each for each in _towns(stage, 421) if not each.startswith(here))
-    run = _hand_in(stage, keys, _row(mine), _row(beside)).run
+    dora = person_called(stage, "dora")
+    mine = next(each for each in some_towns(stage, 421) if each.startswith(here))
+    beside = next(each for each in some_towns(stage, 421) if not each.startswith(here))
+    run = hand_in(stage, keys, sheet_row(mine), sheet_row(beside)).run
     with pytest.raises(Forbidden):
         hub.onboarding.release(run.run_id, dora, text="", now=stage.clock())
     assert [each.ars for each in hub.onboarding.show(run.run_id, dora)[1]] == [mine]
@@ -339,19 +345,19 @@ def test_who_approves_for_one_district_releases_nothing_beyond_it(stage, keys):
         hub.onboarding.standing(beside, dora, now=stage.clock())
     seen = hub.onboarding.standings(dora, limit=500, now=stage.clock()).items
     assert all(each.place.area.ars.startswith(here) for each in seen)
-    sheet = read_sheet(_table(_row(beside)))
+    sheet = read_sheet(_table(sheet_row(beside)))
     with pytest.raises(Invalid) as refused:
         hub.onboarding.check(sheet, _reader(keys), dora, now=stage.clock())
     assert {each["column"] for each in refused.value.members["faults"]} == {"ars"}
-    hub.onboarding.refuse(run.run_id, _who(stage, "anna"), text="", now=stage.clock())
+    hub.onboarding.refuse(run.run_id, person_called(stage, "anna"), text="", now=stage.clock())
     assert hub.store.onboarding.run(run.run_id).state is ChangeState.WITHDRAWN
 
 
 def test_what_leaves_the_folder_of_secrets_and_rules_that_others_have_are_faults_of_the_row(stage, keys):
-    desk, anna, city = stage.hub.onboarding, _who(stage, "anna"), "064140000000"
+    desk, anna, city = stage.hub.onboarding, person_called(stage, "anna"), "064140000000"
     for row, column in (
-        (_row(city, adapter="folder", adresse="/etc"), "adresse"),
-        (_row(city), "vorlage"),  # The demo's Wiesbaden has rules that name another destination.
+        (sheet_row(city, adapter="folder", adresse="/etc"), "adresse"),
+        (sheet_row(city), "vorlage"),  # The demo's Wiesbaden has rules that name another destination.
     ):
         with pytest.raises(Invalid) as refused:
             desk.check(read_sheet(_table(row)), _reader(keys), anna, now=stage.clock())
@@ -359,9 +365,9 @@ def test_what_leaves_the_folder_of_secrets_and_rules_that_others_have_are_faults
 
 
 def test_who_is_there_already_is_changed_and_not_made_a_second_time(stage, keys):
-    done = _hand_in(stage, keys, _row("064120000000"))
+    done = hand_in(stage, keys, sheet_row("064120000000"))
     assert (done.changes[0].is_new, len(done.changes[0].differences) > 0) == (False, True)
-    stage.hub.onboarding.refuse(done.run.run_id, _who(stage, "anna"), text="", now=stage.clock())
+    stage.hub.onboarding.refuse(done.run.run_id, person_called(stage, "anna"), text="", now=stage.clock())
 
 
 @pytest.fixture
@@ -391,25 +397,25 @@ def test_nobody_changes_the_keys_of_a_destination_above_by_taking_its_area_in(st
         roles = (Role.OPERATOR, Role.EDITOR, Role.APPROVER)
         hub.store.accounts.add(account(name, roles=roles, tenant="06412", created_at=stage.clock()), audit=entry)
     kids = {each.kid for each in hub.store.parties.keys(frankfurt_above.destination_id)}
-    sheet = read_sheet(_table(_row(FRANKFURT)))
+    sheet = read_sheet(_table(sheet_row(FRANKFURT)))
     with pytest.raises(Invalid) as refused:
-        hub.onboarding.hand_in(sheet, _reader(keys), _who(stage, "emil"), title="", now=stage.clock())
+        hub.onboarding.hand_in(sheet, _reader(keys), person_called(stage, "emil"), title="", now=stage.clock())
     assert [(each["row"], each["column"]) for each in refused.value.members["faults"]] == [(2, "ars")]
     assert frankfurt_above.name not in str(refused.value.members)
-    run = _hand_in(stage, keys, _row(FRANKFURT)).run
-    shown = hub.onboarding.changes_of(run.run_id, _who(stage, "eva"), now=stage.clock())
+    run = hand_in(stage, keys, sheet_row(FRANKFURT)).run
+    shown = hub.onboarding.changes_of(run.run_id, person_called(stage, "eva"), now=stage.clock())
     assert [each.differences for each in shown] == [()], "what stands above is nobody's to read here"
     with pytest.raises(Invalid):
-        hub.onboarding.release(run.run_id, _who(stage, "eva"), text="", now=stage.clock())
+        hub.onboarding.release(run.run_id, person_called(stage, "eva"), text="", now=stage.clock())
     assert {each.kid for each in hub.store.parties.keys(frankfurt_above.destination_id)} == kids
     assert hub.store.onboarding.run(run.run_id).state is ChangeState.OPEN
-    hub.onboarding.refuse(run.run_id, _who(stage, "anna"), text="", now=stage.clock())
+    hub.onboarding.refuse(run.run_id, person_called(stage, "anna"), text="", now=stage.clock())
 
 
 def test_two_releases_at_once_make_nothing_twice(stage, keys, monkeypatch):
-    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
-    (town,) = _towns(stage, 1)
-    run = _hand_in(stage, keys, _row(town, f"Gemeinde {town}")).run
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, person_called(stage, "bert")
+    (town,) = some_towns(stage, 1)
+    run = hand_in(stage, keys, sheet_row(town, f"Gemeinde {town}")).run
     made, said = store.tenants.standing_for, []
 
     def meanwhile(ars):
@@ -429,9 +435,9 @@ def test_two_releases_at_once_make_nothing_twice(stage, keys, monkeypatch):
 
 
 def test_whose_node_died_while_releasing_holds_up_nobody_for_longer_than_a_minute(stage, keys):
-    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
-    (town,) = _towns(stage, 1)
-    run = _hand_in(stage, keys, _row(town, f"Gemeinde {town}")).run
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, person_called(stage, "bert")
+    (town,) = some_towns(stage, 1)
+    run = hand_in(stage, keys, sheet_row(town, f"Gemeinde {town}")).run
     lease = timedelta(minutes=1)
     assert store.duties.hold(f"onboarding-{run.run_id}", node="dead", now=stage.clock(), lease=lease)
     with pytest.raises(Conflict):
@@ -440,9 +446,9 @@ def test_whose_node_died_while_releasing_holds_up_nobody_for_longer_than_a_minut
 
 
 def test_a_release_that_takes_long_holds_on_and_one_that_slept_makes_no_more_beside_another(stage, keys, monkeypatch):
-    desk, store, bert = stage.hub.onboarding, stage.hub.store, _who(stage, "bert")
-    first, second, third = _towns(stage, 3)
-    run = _hand_in(stage, keys, *(_row(town, f"Gemeinde {town}") for town in (first, second, third))).run
+    desk, store, bert = stage.hub.onboarding, stage.hub.store, person_called(stage, "bert")
+    first, second, third = some_towns(stage, 3)
+    run = hand_in(stage, keys, *(sheet_row(town, f"Gemeinde {town}") for town in (first, second, third))).run
     name, made, passed = f"onboarding-{run.run_id}", store.tenants.standing_for, [0.0]
     monkeypatch.setattr("hub.administration.onboarding.monotonic", lambda: passed[0])
 
@@ -468,7 +474,7 @@ def test_a_release_that_takes_long_holds_on_and_one_that_slept_makes_no_more_bes
 
 def test_what_is_missing_begins_with_the_next_step(stage):
     (absent,) = stage.hub.onboarding.standings(
-        _who(stage, "anna"), stage=Stage.ABSENT, limit=1, now=stage.clock()
+        person_called(stage, "anna"), stage=Stage.ABSENT, limit=1, now=stage.clock()
     ).items
     assert absent.missing == (Stage.RELEASE, Stage.TEST, Stage.READY)
 
@@ -487,12 +493,12 @@ def packed() -> dict[str, bytes]:
 
 
 def test_pkcs12_is_taken_by_its_password_file_and_only_its_certificates_are_kept(stage, packed):
-    hub, anna, bert = stage.hub, _who(stage, "anna"), _who(stage, "bert")
-    (town,) = _towns(stage, 1)
+    hub, anna, bert = stage.hub, person_called(stage, "anna"), person_called(stage, "bert")
+    (town,) = some_towns(stage, 1)
     head = HEAD + ";passwortdatei"
 
     def table(password: str):
-        row = _row(town, "Musterstadt", enc="enc.p12", sig="sig.p12")
+        row = sheet_row(town, "Musterstadt", enc="enc.p12", sig="sig.p12")
         return read_sheet("\r\n".join([head, f"{row};{password}"]).encode())
 
     for password, columns in (("falsch.txt", KEY_CELLS), ("", KEY_CELLS), ("fehlt.txt", KEY_CELLS | {"passwortdatei"})):
@@ -532,14 +538,14 @@ def test_on_postgresql_an_authority_is_taken_in_as_well(made_once, tmp_path, pos
             entry = AuditEntry(at=NOW, actor="x", action="account.add", target=f"account:{name}")
             hub.store.accounts.add(account(name, roles=roles, tenant="", created_at=NOW), audit=entry)
         anna, bert = (person_of(hub.store.accounts.account(name), hub.store.tenants) for name in ("anna", "bert"))
-        desk, sheet = hub.onboarding, read_sheet(_table(_row(FULDA, "Fulda")))
+        desk, sheet = hub.onboarding, read_sheet(_table(sheet_row(FULDA, "Fulda")))
         # The demo's destinations are not in this database, so its rules are not to be either.
         bare = desk.owners.book.draft(anna, title="Leer", now=NOW, rules=())
         desk.owners.book.approve(bare.number, bert, revision=bare.revision, now=NOW, text="leer")
         desk.owners.book.activate(bare.number, bert, now=NOW, text="leer")
         run = desk.hand_in(sheet, _reader(keys), anna, title="", now=NOW).run
         with pytest.raises(Invalid):  # It waits with other contents.
-            desk.check(read_sheet(_table(_row(FULDA, "Stadt Fulda"))), _reader(keys), anna, now=NOW)
+            desk.check(read_sheet(_table(sheet_row(FULDA, "Stadt Fulda"))), _reader(keys), anna, now=NOW)
         assert desk.release(run.run_id, bert, text="", now=NOW).made == 1
         assert desk.test(FULDA, anna, now=NOW).good
         assert desk.go_live(run.run_id, bert, now=NOW) == [FULDA]

@@ -68,7 +68,7 @@ def _logging_in(page: Any, place: LoginPlace) -> Iterator[str]:
 
 
 def _sending(page: Any, place: LoginPlace) -> Iterator[str]:
-    answers = _answered(page, place, DOG, {"/hunde/*/gefaehrlich": False})
+    answers = answered(page, place, DOG, {"/hunde/*/gefaehrlich": False})
     page.goto(f"{place.base}/antrag/schritt/dogs")
     yield "step-list"
     page.goto(f"{place.base}/antrag/anlagen")
@@ -129,7 +129,7 @@ def _following(page: Any, place: LoginPlace) -> Iterator[str]:
 
 def _releasing(page: Any, place: LoginPlace) -> Iterator[str]:
     begin(page, place, BALLOT, HANAU)
-    _answered(page, place, FORMLESS, {})
+    answered(page, place, FORMLESS, {})
     page.goto(f"{place.base}/freigabe/personen")
     page.locator("[name=role]").first.fill("Bauherrin")
     yield "release-people"
@@ -159,7 +159,7 @@ def begin(page: Any, place: LoginPlace, service: str, ars: str) -> None:
     page.wait_for_url("**/antrag/anmelden*")
 
 
-def _answered(page: Any, place: LoginPlace, schema: str, forced: dict[str, Any]) -> dict[str, Any]:
+def answered(page: Any, place: LoginPlace, schema: str, forced: dict[str, Any]) -> dict[str, Any]:
     """Put a form's answers where typing would, which other tests do."""
     cookie = next(each["value"] for each in page.context.cookies() if each["name"].startswith("antrag"))
     key, now = FormKey.read(cookie), place.stage.clock()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ai_room import SYSTEM, publish
-from every_portal_page import DOG, _answered, begin
+from every_portal_page import DOG, answered, begin
 from portal_way import DOG_TAX, HANAU, PDF, WIESBADEN, reply_pair
 from say import PASSWORD
 from stage import SCHEMAS
@@ -119,7 +119,7 @@ def test_a_case_from_the_form_to_the_decision_of_the_next_authority(window, logi
         # Applied for at the portal; the receipt says by what it is followed.
         citizen = window.new_page()
         begin(citizen, login_place, DOG_TAX, WIESBADEN)
-        answers = _answered(citizen, login_place, DOG, {"/hunde/*/gefaehrlich": False})
+        answers = answered(citizen, login_place, DOG, {"/hunde/*/gefaehrlich": False})
         citizen.goto(f"{login_place.base}/antrag/pruefen")
         citizen.get_by_label(re.compile("Ich habe alles geprüft")).check()
         citizen.get_by_role("button", name="Antrag senden").click()
