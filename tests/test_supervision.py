@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from spoiling import give_no_thread
 
+from hub.errors import Overloaded
 from hub.supervision import Pauses, Supervisor
 from hub.validation.xml.documents import in_own_thread
 
@@ -129,6 +131,15 @@ def test_whatever_work_in_a_thread_of_its_own_dies_of_its_caller_dies_of(death):
 
     with pytest.raises(type(death)):
         in_own_thread(die)
+    assert in_own_thread(lambda: 1) == 1
+
+
+def test_work_that_no_thread_is_to_be_had_for_says_try_again(monkeypatch):
+    refused = give_no_thread(monkeypatch, "validation")
+    with pytest.raises(Overloaded) as caught:
+        in_own_thread(lambda: 1)
+    assert (refused, "short of threads" in caught.value.detail.en) == (["validation"], True)
+    monkeypatch.undo()
     assert in_own_thread(lambda: 1) == 1
 
 

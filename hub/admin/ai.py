@@ -5,13 +5,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from hub.admin.request import Visit
-from hub.admin.versions import EntryPages
+from hub.admin.versions import MOST_ON_PAGE, EntryPages
 from hub.admin.versions import number as number_of
 from hub.identity import may_be_one_human
 from hub.services.ai_systems import AiRegister, SystemStatus, read_systems, to_yaml
-from hub.store import VersionState
 
-_MOST_ON_PAGE = 200
 _MOST_LINKS = 10
 #: What a new entry begins with: all that an AI system needs.
 _NEW = """\
@@ -71,17 +69,13 @@ def draft(visit: Visit) -> Response:
 def version(visit: Visit) -> Response:
     """Show a version: what people would read otherwise, links that lead nowhere, and what may be done next."""
     book, number = visit.hub.ai_book, number_of(visit)
-    shown, content = book.version(number), book.content(number)
-    active = book.base(visit.now)
+    standing, content = pages.standing(visit), book.content(number)
+    editors = standing["version"].editors
     return visit.page(
         "ai_version.html",
-        version=shown,
-        is_draft=shown.state is VersionState.DRAFT,
-        is_approved=shown.state is VersionState.APPROVED,
-        active=active,
-        lines=book.compare(number, now=visit.now)[:_MOST_ON_PAGE],
-        broken=book.broken_links(content)[:_MOST_ON_PAGE],
-        may_approve=not may_be_one_human(visit.hub.store, visit.person.name, shown.editors, now=visit.now),
+        **standing,
+        broken=book.broken_links(content)[:MOST_ON_PAGE],
+        may_approve=not may_be_one_human(visit.hub.store, visit.person.name, editors, now=visit.now),
         systems=list(content),
         standing={each.id for each in book.at(visit.now)},
     )

@@ -1,9 +1,4 @@
-"""The overview of what happens, the system's health, and the audit log.
-
-The overview of what happens, and the system's health.
-
-The audit log, and its verification.
-"""
+"""The overview of what happens, the system's health, and the audit log with its verification."""
 
 from __future__ import annotations
 

@@ -7,14 +7,12 @@ from functools import partial
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, Visit
-from hub.admin.versions import EntryPages
+from hub.admin.versions import MOST_ON_PAGE, EntryPages
 from hub.admin.versions import number as number_of
 from hub.errors import Text
 from hub.identity import may_be_one_human
 from hub.services import ServiceCatalogue, complaints, read_services, to_yaml
-from hub.store import VersionState
 
-_MOST_ON_PAGE = 200
 #: What a new entry begins with: what it needs, and what makes it complete.
 _NEW = """\
 key: "99000000000000"
@@ -68,19 +66,15 @@ def draft(visit: Visit) -> Response:
 def version(visit: Visit) -> Response:
     """Show a version: what citizens would read otherwise, what its entries lack, and what may be done next."""
     book, number = visit.hub.service_book, number_of(visit)
-    shown, content = book.version(number), book.content(number)
-    active, base = book.base(visit.now), book.base_of(shown, visit.now)
-    takes_two = book.takes_two(base, content)
+    standing, content = pages.standing(visit), book.content(number)
+    shown = standing["version"]
+    takes_two = book.takes_two(book.base_of(shown, visit.now), content)
     hits = content.search(visit.query.text("q", longest=200), visit.language)
     start = visit.offset()
     return visit.page(
         "service_version.html",
-        version=shown,
-        is_draft=shown.state is VersionState.DRAFT,
-        is_approved=shown.state is VersionState.APPROVED,
-        active=active,
-        lines=book.compare(number, now=visit.now)[:_MOST_ON_PAGE],
-        fresh=book.fresh_complaints(content, now=visit.now)[:_MOST_ON_PAGE],
+        **standing,
+        fresh=book.fresh_complaints(content, now=visit.now)[:MOST_ON_PAGE],
         takes_two=takes_two,
         may_approve=not takes_two
         or not may_be_one_human(visit.hub.store, visit.person.name, shown.editors, now=visit.now),

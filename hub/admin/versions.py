@@ -16,7 +16,10 @@ from starlette.responses import Response
 from hub.admin.request import ROWS, Visit
 from hub.administration.versions import EntryBook, VersionBook
 from hub.errors import HubError, NotFound, Refused, Text
+from hub.store import VersionState
 
+#: Lines of one kind on the page of a version.
+MOST_ON_PAGE = 200
 _LONGEST_ENTRY = 40_000
 Book = TypeVar("Book", bound=VersionBook[Any])
 
@@ -105,6 +108,17 @@ class EntryPages(VersionPages[EntryBook[Any, Entry]]):
         """Download a version as YAML."""
         content = self.write(self.book(visit).content(number(visit)))
         return download(content, f"{self.file}-{number(visit)}.yaml", "application/yaml")
+
+    def standing(self, visit: Visit) -> dict[str, Any]:
+        """Return where a version stands, for its page: itself, what is in force, and what people would read otherwise."""
+        book, shown = self.book(visit), self.book(visit).version(number(visit))
+        return {
+            "version": shown,
+            "is_draft": shown.state is VersionState.DRAFT,
+            "is_approved": shown.state is VersionState.APPROVED,
+            "active": book.base(visit.now),
+            "lines": book.compare(shown.number, now=visit.now)[:MOST_ON_PAGE],
+        }
 
     def edit(self, visit: Visit) -> Response:
         """Show one entry of a draft as it is written, or the beginning of a new one."""

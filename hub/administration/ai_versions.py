@@ -137,10 +137,8 @@ class AiVersions(EntryBook[AiRegister, AiSystem]):
             raise not_found(self._versions.kept.missing, str(number))
         return self.content(number)
 
-    def compare(self, number: int, *, now: datetime, with_number: int | None = None) -> list[Text]:
-        """Return what differs from another version, from what is published unless told otherwise, in words."""
-        other = self.at(now) if with_number is None else self.content(with_number)
-        return compared(other, self.content(number))
+    def _compared(self, before: AiRegister, after: AiRegister) -> list[Text]:
+        return compared(before, after)
 
 
 def require_nothing_lost(before: AiRegister, after: AiRegister) -> None:

@@ -125,10 +125,8 @@ class ServiceVersions(EntryBook[ServiceCatalogue, PublicService]):
         content = ServiceCatalogue(merged_entries(_by_key(base), _by_key(mine), _by_key(theirs), _named))
         return self.rebase(version, content, person, onto=onto, revision=revision, now=now)
 
-    def compare(self, number: int, *, now: datetime, with_number: int | None = None) -> list[Text]:
-        """Return what differs from another version, from what is published unless told otherwise, in words."""
-        other = self.at(now) if with_number is None else self.content(with_number)
-        return compared(other, self.content(number))
+    def _compared(self, before: ServiceCatalogue, after: ServiceCatalogue) -> list[Text]:
+        return compared(before, after)
 
 
 def _by_key(catalogue: ServiceCatalogue) -> dict[str, PublicService]:

@@ -502,6 +502,15 @@ class EntryBook(VersionBook[Content], Generic[Content, Entry]):
     ) -> TableVersion:
         """Put entries into a draft, in the place of those with their keys. Raises as :meth:`put_content`."""
 
+    def compare(self, number: int, *, now: datetime, with_number: int | None = None) -> list[Text]:
+        """Return what differs from another version, from what is published unless told otherwise, in words."""
+        other = self.at(now) if with_number is None else self.content(with_number)
+        return self._compared(other, self.content(number))
+
+    @abstractmethod
+    def _compared(self, before: Content, after: Content) -> list[Text]:
+        """Return what differs from one content to another, in words."""
+
 
 def new_version(
     content: Versionable, *, title: str, person: Person, based_on: int | None, now: datetime

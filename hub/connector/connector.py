@@ -40,7 +40,7 @@ from hub.connector.envelope import Envelope, Envelopes, require_jwe
 from hub.connector.handover import NO_ANSWER, FolderSystem, Http, as_pdf, require_pdf
 from hub.connector.journal import FINAL, Entry, Journal, JournalState
 from hub.connector.listener import Listener, Push
-from hub.connector.municipal_say import MunicipalSay
+from hub.connector.municipal_say import MunicipalSay, casework
 from hub.connector.opening import Catalog, Keys, OpenedSubmission, Opener, Verdict, load_keys
 from hub.connector.scanning import ScanAfterOpening, report_of, require_release
 from hub.connector.settings import ConnectorSettings, FolderHandover, HttpHandover
@@ -112,15 +112,13 @@ class Connector:
         return None if handover is None else FolderSystem(handover.path, drawn=self._readable)
 
     def _municipal_say(self) -> MunicipalSay:
+        door = forwarder(self.settings.hub, self._now)
+        work = casework(self.settings, self._journal, keys=self._keys, hub=self.hub, door=door, reopen=self._read_again)
         return MunicipalSay.of(
             self.settings,
-            journal=self._journal,
+            work,
             envelopes=self._envelopes,
-            keys=self._keys,
-            hub=self.hub,
-            door=forwarder(self.settings.hub, self._now),
             receipt_keys=self._receipt_keys.for_receipt,
-            reopen=self._read_again,
             drawn=self._page,
             wake=self._wake.set,
             clock=self._now,

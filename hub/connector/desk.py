@@ -20,22 +20,22 @@ from uuid import UUID, uuid5
 
 import orjson
 
-from hub.client.forwarding import Destined, Forwarder, ForwardRequest
+from hub.client.forwarding import Destined, ForwardRequest
 from hub.connector.ai_steps import AiStepBook, WrittenStep
 from hub.connector.casebook import (
-    CaseBook,
     CaseDecision,
     CaseFile,
     OutgoingReply,
 )
 from hub.connector.deadlines import CaseDeadlines
 from hub.connector.declarations import Decider
-from hub.connector.forwards import ForwardBook, ForwardState, HandOn
-from hub.connector.handing_on import digest_of_wish, seal_text
-from hub.connector.journal import Entry, Journal, JournalState
-from hub.connector.opening import Keys, OpenedSubmission, Verdict
+from hub.connector.forwards import ForwardState, HandOn
+from hub.connector.handing_on import Casework, digest_of_wish, seal_text
+from hub.connector.journal import Entry, JournalState
+from hub.connector.opening import OpenedSubmission, Verdict
 from hub.connector.refusals import case_is_closed, forward_refused, no_such_case
-from hub.connector.replies import ReplyFile, SealedReplies, WrittenReply, digest_of, named_safely
+from hub.connector.replies import ReplyFile, WrittenReply, digest_of, named_safely
+from hub.connector.settings import ConnectorSettings
 from hub.crypto import EncryptionKey, KeyPolicy, judge_encryption_key
 from hub.errors import Conflict, HubError, Invalid, KeyRefused, Refused, Text, TooLarge, Unavailable
 from hub.model import FORWARD_REASONS_BY_NAME, LONGEST_REPLY, REPLY_KINDS_BY_NAME, ReplyKind, ReplyMessage
@@ -130,43 +130,26 @@ class WantedReply:
 
 
 class Desk:
-    """What can be done. Thread-safe. ``reopen`` opens what was judged before; ``wake`` has the walk look at once."""
+    """What can be done. Thread-safe. ``drawn`` draws a page for people; ``wake`` has the walk look at once."""
 
     def __init__(
         self,
+        work: Casework,
+        settings: ConnectorSettings,
         *,
-        journal: Journal,
-        book: CaseBook,
         steps: AiStepBook,
-        sealed: SealedReplies,
-        keys: Mapping[UUID, Keys],
-        reopen: Callable[[Entry], OpenedSubmission],
+        deadlines: CaseDeadlines,
         drawn: Callable[[OpenedSubmission], bytes | None],
         wake: Callable[[], None],
-        decider: Decider,
-        hands_over: bool,
-        largest_reply: int,
         clock: Callable[[], datetime],
-        forwards: ForwardBook,
-        deadlines: CaseDeadlines,
-        door: Forwarder,
-        two_for_forwards: bool = False,
     ) -> None:
-        self.journal = journal
-        self.book = book
-        self._steps = steps
-        self.forwards = forwards
-        self.deadlines = deadlines
-        self._door = door
-        self._two_for_forwards = two_for_forwards and decider is Decider.CLERK
-        self.clock = clock
-        self.largest_reply = largest_reply
-        self._sealed = sealed
-        self._keys = keys
-        self._reopen = reopen
-        self._drawn = drawn
-        self._wake = wake
-        self._people = decider is Decider.CLERK
+        self._work, self._steps = work, steps
+        self.journal, self.book, self.forwards, self.deadlines = work.journal, work.book, work.forwards, deadlines
+        self.clock, self.largest_reply = clock, settings.largest_reply
+        self._drawn, self._wake = drawn, wake
+        self._people = settings.decider is Decider.CLERK
+        self._two_for_forwards = settings.two_for_forwards and self._people
+        hands_over = settings.handover is not None
         self._accepted_state = JournalState.OPENED if self._people and hands_over else JournalState.HANDED
         #: One reply is sealed at a time: two presses of one button would write into one folder.
         self._writing = threading.Lock()
@@ -182,7 +165,7 @@ class Desk:
 
     def open(self, entry: Entry) -> OpenedSubmission:
         """Open what lies here sealed, for who reads it now; ``Unavailable`` where it does not lie here any more."""
-        return self._reopen(entry)
+        return self._work.reopen(entry)
 
     def readable(self, opened: OpenedSubmission) -> bytes | None:
         """Return the page for people of a submission, None where none can be drawn."""
@@ -190,12 +173,12 @@ class Desk:
 
     def written(self, reply: OutgoingReply) -> WrittenReply | None:
         """Return what was written, None where it does not lie here any more."""
-        keys = self._keys.get(reply.destination_id)
-        return None if keys is None else self._sealed.read(reply.request_id, keys.decryption)
+        keys = self._work.keys.get(reply.destination_id)
+        return None if keys is None else self._work.sealed.read(reply.request_id, keys.decryption)
 
     def file_of(self, reply: OutgoingReply, attachment_id: UUID) -> Iterator[bytes]:
         """Yield a file of a reply."""
-        return self._sealed.file(reply.request_id, attachment_id, self._keys[reply.destination_id].decryption)
+        return self._work.sealed.file(reply.request_id, attachment_id, self._work.keys[reply.destination_id].decryption)
 
     def can_reply(self, case: CaseFile) -> bool:
         """Tell whether the sender named a key that replies can be sealed for."""
@@ -272,7 +255,7 @@ class Desk:
             Invalid, Conflict: as :meth:`forward`, and what the hub's rules refuse. Unavailable: the hub cannot be asked now.
         """
         try:
-            return self._door.check(self._request(wish, self._fit_to_forward(wish)))
+            return self._work.door.check(self._request(wish, self._fit_to_forward(wish)))
         except Refused as error:
             raise forward_refused(error) from error
 
@@ -286,7 +269,7 @@ class Desk:
         """
         entry = self._fit_to_forward(wish)
         if self.forwards.find(wish.request_id) is None:
-            self._reopen(entry)
+            self._work.reopen(entry)
         text = _text(wish.text) if wish.text.strip() else ""
         request = self._request(wish, entry)
         now = self.clock()
@@ -299,7 +282,7 @@ class Desk:
                 service=request.service,
                 area=request.ars,
                 reason=request.reason,
-                sealed_text=seal_text(text, self._keys[entry.destination_id]),
+                sealed_text=seal_text(text, self._work.keys[entry.destination_id]),
                 digest=digest_of_wish(request, text),
                 author=who,
                 at=now,
@@ -383,8 +366,8 @@ class Desk:
         if self.book.reply(request_id) is None:
             if case.closed_at is not None:
                 raise case_is_closed()
-            own = self._keys[entry.destination_id].decryption[0].sealing_half()
-            self._sealed.write(request_id, message, files, key=sender_key(case, now), own=own)
+            own = self._work.keys[entry.destination_id].decryption[0].sealing_half()
+            self._work.sealed.write(request_id, message, files, key=sender_key(case, now), own=own)
         return reply
 
     def _kind(self, wish: WantedReply) -> ReplyKind:

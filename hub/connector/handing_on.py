@@ -75,36 +75,36 @@ class _Piece:
     described: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
-class HandingOn:
-    """Carries out what the book wants handed on. For one thread. ``reopen`` opens what was judged before."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Casework:
+    """What all that works on cases shares: what is written down of them, the keys, and the ways to the hub.
 
-    def __init__(
-        self,
-        *,
-        journal: Journal,
-        book: CaseBook,
-        forwards: ForwardBook,
-        sealed: SealedReplies,
-        keys: Mapping[UUID, Keys],
-        hub: Subscriber,
-        door: Forwarder,
-        reopen: Callable[[Entry], OpenedSubmission],
-        policy: KeyPolicy | None = None,
-    ) -> None:
-        """``policy`` judges the keys of other authorities; None leaves that to the hub."""
+    ``reopen`` opens what was judged before.
+    """
+
+    journal: Journal
+    book: CaseBook
+    forwards: ForwardBook
+    sealed: SealedReplies
+    keys: Mapping[UUID, Keys]
+    hub: Subscriber
+    door: Forwarder
+    reopen: Callable[[Entry], OpenedSubmission]
+
+
+class HandingOn:
+    """Carries out what the book wants handed on. For one thread.
+
+    ``policy`` judges the keys of other authorities; None leaves that to the hub.
+    """
+
+    def __init__(self, work: Casework, *, policy: KeyPolicy | None = None) -> None:
+        self._work = work
         self._policy = policy
-        self._journal = journal
-        self._book = book
-        self._forwards = forwards
-        self._sealed = sealed
-        self._keys = keys
-        self._hub = hub
-        self._door = door
-        self._reopen = reopen
 
     def run_once(self, now: datetime) -> int:
         """Hand on what is due as far as it goes; return how many cases the next authority has now."""
-        return sum(self._advance(wish, now) for wish in self._forwards.due(now))
+        return sum(self._advance(wish, now) for wish in self._work.forwards.due(now))
 
     def _advance(self, wish: HandOn, now: datetime) -> bool:
         try:
@@ -119,12 +119,12 @@ class HandingOn:
         return True
 
     def _bring(self, wish: HandOn, now: datetime) -> None:
-        opened = self._reopen(self._entry(wish))
+        opened = self._work.reopen(self._entry(wish))
         history = list(self._history(wish, opened))
         note_id = uuid5(wish.request_id, "note")
         own = list(opened.envelope.attachments)
-        begun = self._door.begin(_request(wish), [*own, *(piece.attachment_id for piece in history), note_id])
-        wish = self._forwards.update(
+        begun = self._work.door.begin(_request(wish), [*own, *(piece.attachment_id for piece in history), note_id])
+        wish = self._work.forwards.update(
             wish.request_id,
             now,
             state=ForwardState.BEGUN,
@@ -134,12 +134,12 @@ class HandingOn:
         )
         if not begun.submitted:
             self._submit(wish, opened, history, note_id, begun, now)
-        self._door.complete(wish.case_id, begun.submission_id)
-        self._forwards.finish(wish, now, self._notice(wish, begun, now))
+        self._work.door.complete(wish.case_id, begun.submission_id)
+        self._work.forwards.finish(wish, now, self._notice(wish, begun, now))
         _log.info("case %s: abgegeben / handed on", wish.case_id)
 
     def _entry(self, wish: HandOn) -> Entry:
-        entry = self._journal.find(wish.submission_id)
+        entry = self._work.journal.find(wish.submission_id)
         if entry is None:
             raise KeyError(wish.submission_id)
         return entry
@@ -172,7 +172,7 @@ class HandingOn:
         metadata = _metadata(opened.metadata, described, begun.metadata_versions)
         data = None if opened.data is None else encrypt(key, opened.data, opened.media_type)[0].decode("ascii")
         try:
-            self._hub.submit(
+            self._work.hub.submit(
                 begun.submission_id,
                 metadata=encrypt(key, metadata, MediaType.JSON)[0].decode("ascii"),
                 data=data,
@@ -183,14 +183,14 @@ class HandingOn:
 
     def _key_of(self, begun: Forwarded, now: datetime) -> EncryptionKey:
         """Return the next authority's key; without anchors of ours it is the hub's word that it is that authority's."""
-        jwk = dict(self._hub.destination_key(begun.destination_id, begun.encryption_kid))
+        jwk = dict(self._work.hub.destination_key(begun.destination_id, begun.encryption_kid))
         if self._policy is not None:
             return judge_encryption_key(jwk, now=now, policy=self._policy)
         jwk.pop("x5c", None)
         return judge_encryption_key(jwk, now=now, policy=KeyPolicy(), require_x5c=False)
 
     def _decryption(self, wish: HandOn) -> Sequence[Any]:
-        return self._keys[wish.destination_id].decryption
+        return self._work.keys[wish.destination_id].decryption
 
     def _upload(self, begun: Forwarded, piece: _Piece, key: EncryptionKey) -> Seal:
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
@@ -198,7 +198,9 @@ class HandingOn:
             for chunk in piece.chunks():
                 writer.write(chunk)
             seal = writer.finish()
-            self._hub.upload(begun.submission_id, piece.attachment_id, partial(_from_start, file), length=seal.size)
+            self._work.hub.upload(
+                begun.submission_id, piece.attachment_id, partial(_from_start, file), length=seal.size
+            )
         return seal
 
     def _history(self, wish: HandOn, opened: OpenedSubmission) -> Iterator[_Piece]:
@@ -206,18 +208,18 @@ class HandingOn:
         taken = set(opened.envelope.attachments)
         others = [
             each
-            for each in self._book.submissions(wish.case_id)
+            for each in self._work.book.submissions(wish.case_id)
             if each.submission_id != wish.submission_id and each.seen_at <= wish.at and each.verdict is not None
         ]
         for number, entry in enumerate(others, start=1):
             yield from self._came(wish, entry, number, taken)
-        written = [each for each in self._book.replies(wish.case_id) if each.at <= wish.at]
+        written = [each for each in self._work.book.replies(wish.case_id) if each.at <= wish.at]
         for number, reply in enumerate(written, start=1):
             yield from self._wrote(wish, reply, number)
 
     def _came(self, wish: HandOn, entry: Entry, number: int, taken: set[UUID]) -> Iterator[_Piece]:
         try:
-            opened = self._reopen(entry)
+            opened = self._work.reopen(entry)
         except NotFound:
             return  # Where the local system decides nothing is kept of what was decided: it has that itself.
         said = in_case(opened)
@@ -235,7 +237,7 @@ class HandingOn:
             yield _Piece(attachment_id=one, media_type=each.mime_type, chunks=each.chunks, described=described)
 
     def _wrote(self, wish: HandOn, reply: OutgoingReply, number: int) -> Iterator[_Piece]:
-        written = self._sealed.read(reply.request_id, self._decryption(wish))
+        written = self._work.sealed.read(reply.request_id, self._decryption(wish))
         if written is None:
             return
         stem = f"antwort-{number:02}-{reply.kind}"
@@ -248,7 +250,7 @@ class HandingOn:
         yield _enclosed(wish, f"reply {reply.request_id}", f"{stem}.json", MediaType.JSON.value, orjson.dumps(said))
         for each in written.files:
             described = {"purpose": "attachment", "mimeType": each.media_type, "filename": f"{stem}-{each.name}"}
-            chunks = partial(self._sealed.file, reply.request_id, each.attachment_id, self._decryption(wish))
+            chunks = partial(self._work.sealed.file, reply.request_id, each.attachment_id, self._decryption(wish))
             one = uuid5(wish.request_id, f"reply {reply.request_id} {each.attachment_id}")
             yield _Piece(attachment_id=one, media_type=each.media_type, chunks=chunks, described=described)
 
@@ -295,7 +297,7 @@ class HandingOn:
 
     def _notice(self, wish: HandOn, begun: Forwarded, now: datetime) -> OutgoingReply | None:
         """Return the notice for the sender, sealed on this disk; None where it named no key."""
-        case = self._book.find(wish.case_id)
+        case = self._work.book.find(wish.case_id)
         key = _sender_key(case, now)
         if key is None:
             return None
@@ -303,8 +305,8 @@ class HandingOn:
         message = ReplyMessage(
             kind="forwarded", about=wish.submission_id, text=_notice_text(wish, begun, self.text_of(wish))
         )
-        own = self._keys[wish.destination_id].decryption[0].sealing_half()
-        self._sealed.write(request_id, message, (), key=key, own=own)
+        own = self._work.keys[wish.destination_id].decryption[0].sealing_half()
+        self._work.sealed.write(request_id, message, (), key=key, own=own)
         return OutgoingReply(
             request_id=request_id,
             case_id=wish.case_id,
@@ -324,19 +326,19 @@ class HandingOn:
         if status in _FINAL or error.slug in _NO_CASE or isinstance(error, KeyRefused):
             # What the hub wrote of it stays there: the note is of its kind alone.
             _log.error("hand-on %s: the hub will not have it (%s)", wish.request_id, error.slug)
-            self._forwards.update(wish.request_id, now, state=ForwardState.REFUSED, note=error.slug)
+            self._work.forwards.update(wish.request_id, now, state=ForwardState.REFUSED, note=error.slug)
             return
         wait = error.retry_after if isinstance(error, Unavailable) else _HELD_WAIT
         self._postpone(wish, error.slug, wait, now)
 
     def _postpone(self, wish: HandOn, note: str, wait: timedelta, now: datetime) -> None:
-        known = self._forwards.find(wish.request_id)
+        known = self._work.forwards.find(wish.request_id)
         if known is None or known.state not in TO_GO:
             return
         if known.note != note:
             _log.warning("hand-on %s is held: %s", wish.request_id, note)
         due = now + min(max(_FIRST_WAIT * 2 ** min(known.tries, 20), wait), _LONGEST_WAIT)
-        self._forwards.update(wish.request_id, now, tries=known.tries + 1, due=due, note=note)
+        self._work.forwards.update(wish.request_id, now, tries=known.tries + 1, due=due, note=note)
 
 
 def is_forward_note(name: str, purpose: str) -> bool:

@@ -23,7 +23,7 @@ from hub.connector.declarations import Decider
 from hub.connector.desk import Desk, reply_key_of
 from hub.connector.envelope import Envelopes
 from hub.connector.forwards import ForwardBook
-from hub.connector.handing_on import HandingOn
+from hub.connector.handing_on import Casework, HandingOn
 from hub.connector.journal import Entry, Journal
 from hub.connector.opening import Keys, OpenedSubmission
 from hub.connector.outbox import Outbox
@@ -44,14 +44,47 @@ class Closing(Protocol):
         """Stop it."""
 
 
+def casework(
+    settings: ConnectorSettings,
+    journal: Journal,
+    *,
+    keys: Mapping[UUID, Keys],
+    hub: Subscriber,
+    door: Forwarder,
+    reopen: Callable[[Entry], OpenedSubmission],
+) -> Casework:
+    """Open the books beside the journal; what no book knows of replies is leftovers of a crash, and goes."""
+    book, sealed = CaseBook(journal), SealedReplies(settings.journal.with_suffix(".replies"))
+    sealed.sweep(book.reply_ids())
+    return Casework(
+        journal=journal,
+        book=book,
+        forwards=ForwardBook(journal),
+        sealed=sealed,
+        keys=keys,
+        hub=hub,
+        door=door,
+        reopen=reopen,
+    )
+
+
+def _forward_policy(settings: ConnectorSettings) -> KeyPolicy | None:
+    anchors = settings.forward_anchors
+    return KeyPolicy.from_files(anchors, allow_self_signed=False) if anchors else None
+
+
+def _outbox(settings: ConnectorSettings, desk: Desk) -> Outbox | None:
+    way = settings.handover
+    place = way.outbox if isinstance(way, FolderHandover) and settings.decider is Decider.SYSTEM else None
+    return None if place is None else Outbox(place, desk)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MunicipalSay:
     """The parts. ``gather`` and ``send`` are the walk's; the desk is for everybody."""
 
     settings: ConnectorSettings
-    journal: Journal
-    book: CaseBook
-    sealed: SealedReplies
+    work: Casework
     envelopes: Envelopes
     desk: Desk
     sending: ReplySending
@@ -65,71 +98,29 @@ class MunicipalSay:
     def of(
         cls,
         settings: ConnectorSettings,
+        work: Casework,
         *,
-        journal: Journal,
         envelopes: Envelopes,
-        keys: Mapping[UUID, Keys],
-        hub: Subscriber,
-        door: Forwarder,
         receipt_keys: Callable[[str], Mapping[str, Any]],
-        reopen: Callable[[Entry], OpenedSubmission],
         drawn: Callable[[OpenedSubmission], bytes | None],
         wake: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> Self:
-        """Open the book and what belongs to it; what no book knows of replies is leftovers of a crash, and goes."""
-        book, forwards = CaseBook(journal), ForwardBook(journal)
-        deadlines = CaseDeadlines(journal, public_session(settings.hub))
-        sealed = SealedReplies(settings.journal.with_suffix(".replies"))
-        sealed.sweep(book.reply_ids())
-        steps = AiStepBook(journal, keys=keys, door=door)
-        desk = Desk(
-            journal=journal,
-            book=book,
-            steps=steps,
-            sealed=sealed,
-            keys=keys,
-            reopen=reopen,
-            drawn=drawn,
-            wake=wake,
-            decider=settings.decider,
-            hands_over=settings.handover is not None,
-            largest_reply=settings.largest_reply,
-            clock=clock,
-            forwards=forwards,
-            deadlines=deadlines,
-            door=door,
-            two_for_forwards=settings.two_for_forwards,
-        )
-        handing_on = HandingOn(
-            journal=journal,
-            book=book,
-            forwards=forwards,
-            sealed=sealed,
-            keys=keys,
-            hub=hub,
-            door=door,
-            reopen=reopen,
-            policy=KeyPolicy.from_files(settings.forward_anchors, allow_self_signed=False)
-            if settings.forward_anchors
-            else None,
-        )
-        sending = ReplySending(book, sealed, hub, keeps=settings.decider is Decider.CLERK)
-        way = settings.handover
-        place = way.outbox if isinstance(way, FolderHandover) and settings.decider is Decider.SYSTEM else None
+        """Open what belongs to the book, with all that the settings name."""
+        deadlines = CaseDeadlines(work.journal, public_session(settings.hub))
+        steps = AiStepBook(work.journal, keys=work.keys, door=work.door)
+        desk = Desk(work, settings, steps=steps, deadlines=deadlines, drawn=drawn, wake=wake, clock=clock)
         return cls(
             settings=settings,
-            journal=journal,
-            book=book,
-            sealed=sealed,
+            work=work,
             envelopes=envelopes,
             desk=desk,
-            sending=sending,
+            sending=ReplySending(work.book, work.sealed, work.hub, keeps=settings.decider is Decider.CLERK),
             steps=steps,
-            handing_on=handing_on,
-            arriving=Arriving(forwards, door, receipt_keys),
+            handing_on=HandingOn(work, policy=_forward_policy(settings)),
+            arriving=Arriving(work.forwards, work.door, receipt_keys),
             deadlines=deadlines,
-            outbox=None if place is None else Outbox(place, desk),
+            outbox=_outbox(settings, desk),
         )
 
     def services(self, supervisor: Supervisor) -> list[Closing]:
@@ -157,18 +148,18 @@ class MunicipalSay:
         if origin is not None or submitted is not None:
             received = datetime.fromisoformat(submitted or "") if origin is None else origin.received_at
             self.deadlines.note(entry.case_id, opened.envelope.service.get("identifier", ""), received)
-        self.book.receive(entry, reply_key_of(opened, now), now)
+        self.work.book.receive(entry, reply_key_of(opened, now), now)
 
     def gather(self, now: datetime) -> None:
         """Take what the local system has put into the outbox, and forget what has been closed for long."""
         if self.outbox is not None:
             self.outbox.gather()
         kept = _KEPT if self.settings.clerk is None else self.settings.clerk.keep
-        submissions, replies = self.book.forget(now - kept)
+        submissions, replies = self.work.book.forget(now - kept)
         for one in submissions:
             self.envelopes.drop(one)
         for one in replies:
-            self.sealed.drop(one)
+            self.work.sealed.drop(one)
         if submissions:
             self.deadlines.sweep()
 

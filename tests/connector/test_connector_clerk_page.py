@@ -292,7 +292,7 @@ def test_who_guesses_passwords_waits_and_a_restart_forgets_nothing(town, clerks,
         assert again.browser().log_in("bert").status_code == 200
         names = [again.browser().log_in(f"nobody-{number}", "x" * 20).status_code for number in range(4)]
         assert names[-1] == 429
-        rows = town.connector.say.journal.rows("SELECT subject FROM clerk_failure")
+        rows = town.connector.say.work.journal.rows("SELECT subject FROM clerk_failure")
         assert not any("anna" in row["subject"] for row in rows)
     finally:
         again.server.close()

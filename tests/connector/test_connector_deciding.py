@@ -112,7 +112,7 @@ def test_a_rejection_says_its_reason_in_the_log_and_its_text_to_the_sender_alone
     assert CANARY not in str(payload)
     said = opened_reply(town.hub.sent_replies(), decryption_key)
     assert said == {"$schema": REPLY_SCHEMA, "kind": "rejection", "about": str(submission_id), "text": text}
-    (row,) = connector.say.book.cases(CaseQuery(), offset=0, limit=10)[0]
+    (row,) = connector.say.work.book.cases(CaseQuery(), offset=0, limit=10)[0]
     assert row.stage == "closed"
 
 
@@ -120,7 +120,7 @@ def test_what_breaks_its_schema_is_rejected_by_machine_and_waits_for_nobody(town
     apply(town, sender, data=bad_data())
     connector = town.start(**CLERK)
     assert connector.run_once(NOW).rejected == 1
-    assert connector.say.book.cases(CaseQuery(), offset=0, limit=10) == ([], 0)
+    assert connector.say.work.book.cases(CaseQuery(), offset=0, limit=10) == ([], 0)
 
 
 def test_of_two_clerks_who_decide_at_once_one_is_told(town, sender):
@@ -150,7 +150,7 @@ def test_who_works_on_a_case_keeps_colleagues_out_until_it_is_taken_over(town, s
     submission_id = apply(town, sender)
     connector = town.start(**CLERK)
     connector.run_once(NOW)
-    desk, book = connector.say.desk, connector.say.book
+    desk, book = connector.say.desk, connector.say.work.book
     case_id = desk.submission(submission_id).case_id
     book.take(case_id, "anna", NOW)
     for refused in (
@@ -195,7 +195,7 @@ def test_a_question_goes_out_sealed_for_the_sender_with_its_deadline_and_files(t
     assert file["filename"] == f"{CANARY}.pdf"
     sealed = reply["attachments"][file["attachmentId"]]
     assert decrypt(sealed, [decryption_key], max_output=10_000) == pdf().content
-    book = connector.say.book
+    book = connector.say.work.book
     assert book.reply(written.request_id).state is ReplyState.SENT
     (row,) = book.cases(CaseQuery(), offset=0, limit=10)[0]
     assert (row.deadline, row.pending) == (DEADLINE, False)
@@ -334,14 +334,14 @@ def test_while_the_hub_is_down_what_is_decided_is_kept_shown_as_pending_and_sent
     connector.say.desk.accept(submission_id, who="anna")
     connector.say.desk.reply(wish(submission_id), who="anna")
     connector.run_once(NOW)
-    (row,) = connector.say.book.cases(CaseQuery(), offset=0, limit=10)[0]
+    (row,) = connector.say.work.book.cases(CaseQuery(), offset=0, limit=10)[0]
     assert row.pending
     assert connector.say.desk.open(connector.say.desk.submission(submission_id)).data is not None
     town.hub.down = False
     again = town.start(**CLERK)
     assert again.run_once(LATER).accepted == 1
     assert len(town.hub.sent_replies()) == 1
-    assert not again.say.book.cases(CaseQuery(), offset=0, limit=10)[0][0].pending
+    assert not again.say.work.book.cases(CaseQuery(), offset=0, limit=10)[0][0].pending
 
 
 # --- kill at each point ---------------------------------------------------------------------------------------------
@@ -388,7 +388,7 @@ def test_killed_at_any_point_nothing_is_lost_and_nothing_goes_twice(point, town,
     assert [claims["sub"] for claims in town.hub.posted] == [f"submission:{submission_id}"]
     assert len(town.hub.sent_replies()) == 1
     assert len(town.hub.sent_replies()[0]["attachments"]) == 2
-    assert not town.connector.say.book.cases(CaseQuery(), offset=0, limit=10)[0][0].pending
+    assert not town.connector.say.work.book.cases(CaseQuery(), offset=0, limit=10)[0][0].pending
     assert len(list((town.folder / "journal.replies").iterdir())) == 1
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from lxml import etree
 
-from hub.errors import Malformed, Text, TooLarge
+from hub.errors import Malformed, Overloaded, Text, TooLarge
 from hub.validation.report import MIB, Limits
 
 #: Declared encodings that are read, and the codec that reads each. Everything is handed to libxml2 as UTF-8.
@@ -347,6 +347,10 @@ _ENCODING_BROKEN = Text(
     "Das Dokument enthält Bytes, die es in seiner Zeichenkodierung nicht gibt. Senden Sie UTF-8.",
     "The document holds bytes that do not exist in its character encoding. Send UTF-8.",
 )
+_NO_THREAD = Text(
+    "Der Hub kann das Dokument gerade nicht prüfen, weil ihm Threads fehlen. Bitte gleich noch einmal versuchen.",
+    "The hub cannot check the document at the moment, for it is short of threads. Please try again shortly.",
+)
 _EMPTY = Text("Das Dokument ist leer.", "The document is empty.")
 
 
@@ -374,7 +378,11 @@ def is_worn() -> bool:
 
 
 def in_own_thread(work: Callable[[], T]) -> T:
-    """Do some work in a thread that ends with it, and return or raise what it returns or raises."""
+    """Do some work in a thread that ends with it, and return or raise what it returns or raises.
+
+    Raises:
+        Overloaded: The machine gives no thread.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -385,7 +393,10 @@ def in_own_thread(work: Callable[[], T]) -> T:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="validation", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        raise Overloaded(_NO_THREAD) from exc
     thread.join()
     if errors:
         raise errors[0]
