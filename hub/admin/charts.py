@@ -91,16 +91,7 @@ def plot_of(activity: Activity, *, buckets: int, open_now: int) -> Plot:
     counts = {name: _counts(getattr(activity, name), buckets) for name in (*_SERIES, "ended")}
     waiting = _backwards(counts["accepted"], counts["ended"], open_now)
     top = max(1, *(number for name in _SERIES for number in counts[name]))
-    rows = tuple(
-        Row(
-            since=activity.since + bucket * activity.span,
-            accepted=counts["accepted"][bucket],
-            delivered=counts["delivered"][bucket],
-            failed=counts["failed"][bucket],
-            waiting=waiting[bucket],
-        )
-        for bucket in range(buckets)
-    )
+    rows = _rows(activity, counts, waiting)
     return Plot(
         bars=tuple(bars_of(counts, top, buckets)),
         top=top,
@@ -111,6 +102,19 @@ def plot_of(activity: Activity, *, buckets: int, open_now: int) -> Plot:
         since=activity.since,
         until=activity.since + buckets * activity.span,
         span=activity.span,
+    )
+
+
+def _rows(activity: Activity, counts: Mapping[str, Sequence[int]], waiting: Sequence[int]) -> tuple[Row, ...]:
+    return tuple(
+        Row(
+            since=activity.since + bucket * activity.span,
+            accepted=counts["accepted"][bucket],
+            delivered=counts["delivered"][bucket],
+            failed=counts["failed"][bucket],
+            waiting=waiting[bucket],
+        )
+        for bucket in range(len(waiting))
     )
 
 

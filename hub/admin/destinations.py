@@ -235,14 +235,8 @@ def put(visit: Visit) -> Response:
     destination = visit.scope.destination(visit.id("id"))
     row = {name: visit.form.text(name, longest=_LONGEST) for name in ("service", "regions", "schemas")}
     replaces = visit.form.text("replaces", longest=200)
-    tools = visit.tools
     try:
-        offers = Offers(
-            register=tools.hub.book.services,
-            gazetteer=tools.hub.gazetteers(),
-            catalog=tools.hub.catalogs(),
-            on=visit.now.date(),
-        )
+        offers = _offers(visit)
         regions = row["regions"].replace(",", " ").split()
         made = offers.offer(
             # People may write less than machines: a bare key, and an area without the country.
@@ -255,6 +249,15 @@ def put(visit: Visit) -> Response:
     except Refused as refused:
         return _offer_form(visit, destination, row, replaces=replaces, error=refused)
     return visit.to(f"/destinations/{destination.destination_id}", note="saved")
+
+
+def _offers(visit: Visit) -> Offers:
+    return Offers(
+        register=visit.hub.book.services,
+        gazetteer=visit.hub.gazetteers(),
+        catalog=visit.hub.catalogs(),
+        on=visit.now.date(),
+    )
 
 
 def drop(visit: Visit) -> Response:

@@ -7,14 +7,14 @@ Schema packages: handing one in, seeing what the checks say, and taking it into 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from itertools import groupby
 
 from starlette.responses import Response
 
-from hub.admin.request import ROWS, Visit
+from hub.admin.request import ROWS, SentForm, Visit
 from hub.administration.versions import require_another, word_needed
 from hub.errors import Conflict, Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
 from hub.identity import Right
@@ -64,11 +64,7 @@ def show(visit: Visit, *, error: HubError | None = None) -> Response:
     """Show one version."""
     edition = _edition(visit)
     named = (edition.manifest.standard, edition.manifest.version)
-    others = [
-        each.manifest.version
-        for each in _entries(visit)
-        if each.manifest.standard == edition.manifest.standard and each.manifest.version != edition.manifest.version
-    ]
+    others = _other_versions(visit, edition)
     return visit.page(
         "schema.html",
         status=200 if error is None else 422 if isinstance(error, Malformed) else status_of(error),
@@ -83,6 +79,14 @@ def show(visit: Visit, *, error: HubError | None = None) -> Response:
         earlier=visit.tools.standings.earlier(named),
         error=error,
     )
+
+
+def _other_versions(visit: Visit, edition: ListedEdition) -> list[str]:
+    return [
+        each.manifest.version
+        for each in _entries(visit)
+        if each.manifest.standard == edition.manifest.standard and each.manifest.version != edition.manifest.version
+    ]
 
 
 def difference(visit: Visit) -> Response:
@@ -111,11 +115,7 @@ def propose(visit: Visit) -> Response:
     edition = _edition(visit)
     manifest, form = edition.manifest, visit.form
     try:
-        standing = SchemaStanding(
-            status=_status(form.text("status", longest=20)),
-            valid_from=day_of(form.text("valid_from", longest=10)),
-            valid_until=day_of(form.text("valid_until", longest=10)),
-        )
+        standing = _wanted_standing(form)
         _require_certainty(visit, standing, edition)
         change = StandingChange(
             edition=(manifest.standard, manifest.version),
@@ -130,6 +130,14 @@ def propose(visit: Visit) -> Response:
         return show(visit, error=refused)
     visit.hub.store.audit.append(_audited(visit, "schema.standing-propose", change, text=change.reason))
     return visit.to(_place(change), note="standing-proposed")
+
+
+def _wanted_standing(form: SentForm) -> SchemaStanding:
+    return SchemaStanding(
+        status=_status(form.text("status", longest=20)),
+        valid_from=day_of(form.text("valid_from", longest=10)),
+        valid_until=day_of(form.text("valid_until", longest=10)),
+    )
 
 
 def approve(visit: Visit) -> Response:
@@ -392,14 +400,7 @@ def _wish(visit: Visit, sent: Mapping[str, list[Upload]]) -> Wish:
     if entered["status"] not in set(Status):
         raise Malformed(Text("Diesen Status gibt es nicht.", "There is no such status."))
     open_lists, services = (_lines(visit, name) for name in _LISTS)
-    if unknown := [each for each in services if not is_uri(each)]:
-        raise Invalid(
-            Text(
-                f"„{unknown[0][:100]}“ ist keine URN einer Leistung. Schreiben Sie eine je Zeile, wie {_A_SERVICE}.",
-                f"'{unknown[0][:100]}' is no URN of a service. Write one a line, such as {_A_SERVICE}.",
-            ),
-            field="services",
-        )
+    _require_uris(services)
     return Wish(
         standard=entered["standard"],
         version=entered["version"],
@@ -415,6 +416,17 @@ def _wish(visit: Visit, sent: Mapping[str, list[Upload]]) -> Wish:
         catalog=next(iter(sent["catalog"]), None),
         attachments=next(iter(sent["attachments"]), None),
     )
+
+
+def _require_uris(services: Sequence[str]) -> None:
+    if unknown := [each for each in services if not is_uri(each)]:
+        raise Invalid(
+            Text(
+                f"„{unknown[0][:100]}“ ist keine URN einer Leistung. Schreiben Sie eine je Zeile, wie {_A_SERVICE}.",
+                f"'{unknown[0][:100]}' is no URN of a service. Write one a line, such as {_A_SERVICE}.",
+            ),
+            field="services",
+        )
 
 
 _A_SERVICE = "urn:de:fim:leika:leistung:99012008001000"

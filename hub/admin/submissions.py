@@ -21,7 +21,7 @@ from hub.crypto import claims_of
 from hub.errors import Invalid, Malformed, SealBroken, Text, UnreadableRow
 from hub.model import Beside, DeadCause, Event, State, history, reason_for_people
 from hub.notifications.callbacks import MOST_RESENT, Resending
-from hub.store import Wanted
+from hub.store import CallbackView, Wanted
 
 _MAX_DAYS = 3_650
 
@@ -39,16 +39,8 @@ class TraceStep:
 
 def search(visit: Visit) -> Response:
     """Find submissions."""
-    query = visit.query
-    days = min(query.number("days"), _MAX_DAYS)
-    wanted = Wanted(
-        text=query.text("q", longest=36),
-        service=query.text("service", longest=200),
-        area=_digits(query.text("area", longest=12)),
-        destination_id=_uuid(query.text("destination", longest=36)),
-        state=_state(query.text("state", longest=20)),
-        since=visit.now - timedelta(days=days) if days else None,
-    )
+    days = min(visit.query.number("days"), _MAX_DAYS)
+    wanted = _wanted(visit, days)
     page = visit.scope.submissions(wanted, offset=visit.offset(), limit=ROWS)
     destinations = {each.destination_id: each for each in visit.scope.destinations()}
     return visit.page(
@@ -59,6 +51,18 @@ def search(visit: Visit) -> Response:
         destinations=destinations,
         states=list(State),
         rows=ROWS,
+    )
+
+
+def _wanted(visit: Visit, days: int) -> Wanted:
+    query = visit.query
+    return Wanted(
+        text=query.text("q", longest=36),
+        service=query.text("service", longest=200),
+        area=_digits(query.text("area", longest=12)),
+        destination_id=_uuid(query.text("destination", longest=36)),
+        state=_state(query.text("state", longest=20)),
+        since=visit.now - timedelta(days=days) if days else None,
     )
 
 
@@ -107,21 +111,21 @@ def _steps(visit: Visit, found: Trace) -> list[TraceStep]:
         beside.append(Beside(at=step.at, step=step, attempt=True))
     read_word = visit.say(Text("Gelesen", "Read"))
     steps = [TraceStep(at=read.at, kind=read_word, what=read.what, who=read.client) for read in found.reads]
-    callback_word = visit.say(Text("Rückruf", "Callback"))
-    steps += [
-        TraceStep(
-            at=each.finished_at or each.callback.created_at,
-            kind=callback_word,
-            what=each.state.value,
-            who=each.callback.party,
-            note=f"{each.attempts} {visit.say(Text('Versuche', 'attempts'))}; {_said(visit, each.note)}"
-            if each.attempts
-            else "",
-        )
-        for each in found.callbacks
-    ]
+    steps += [_callback_step(visit, each) for each in found.callbacks]
     beside += [Beside(at=step.at, step=step) for step in steps]
     return history([(event, _event_step(visit, event)) for event in found.events], beside)
+
+
+def _callback_step(visit: Visit, each: CallbackView) -> TraceStep:
+    return TraceStep(
+        at=each.finished_at or each.callback.created_at,
+        kind=visit.say(Text("Rückruf", "Callback")),
+        what=each.state.value,
+        who=each.callback.party,
+        note=f"{each.attempts} {visit.say(Text('Versuche', 'attempts'))}; {_said(visit, each.note)}"
+        if each.attempts
+        else "",
+    )
 
 
 def _event_step(visit: Visit, event: Event) -> TraceStep:

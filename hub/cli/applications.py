@@ -225,15 +225,11 @@ def _validate_many(
 ) -> None:
     """Judge many files, and have Xerces judge them too where ``jars`` says where it lies."""
     from hub.admission import usable_cores
-    from hub.validation import summary
     from hub.validation.batch import Question, documents_in, judged
 
     files = documents_in(paths)
     if not files:
-        raise click.UsageError(
-            "In diesen Ordnern liegt keine Datei *.xml oder *.json. Nennen Sie einen anderen. / "
-            "There is no file *.xml or *.json in these folders. Name another one."
-        )
+        raise _no_documents()
     question = Question(roots=roots, on=utc_now().date(), schema=schema)
     found: list[Judged] = []
     verdicts = judged(files, question, workers=jobs or usable_cores())
@@ -244,6 +240,19 @@ def _validate_many(
         for each in verdicts:
             found.append(each)
             bar.update(1)
+    _say_found(found, form, output)
+
+
+def _no_documents() -> click.UsageError:
+    return click.UsageError(
+        "In diesen Ordnern liegt keine Datei *.xml oder *.json. Nennen Sie einen anderen. / "
+        "There is no file *.xml or *.json in these folders. Name another one."
+    )
+
+
+def _say_found(found: Sequence[Judged], form: str, output: Path | None) -> None:
+    from hub.validation import summary
+
     forms = {"text": summary.as_text, "json": summary.as_json, "junit": summary.as_junit, "html": summary.as_html}
     _write(forms[form](found), output)
     if output is not None or form != "text":

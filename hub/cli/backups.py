@@ -6,8 +6,8 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -69,6 +69,10 @@ def migrate(check: bool, revision: str | None, with_loss: bool, data: Path) -> N
         after = store.schema_revision()
     finally:
         store.close()
+    _say_moved(before, after, lost)
+
+
+def _say_moved(before: str | None, after: str | None, lost: Mapping[str, int]) -> None:
     if before == after:
         click.echo(f"Stand {after}, nichts zu tun / {after}, nothing to do.")
     else:
@@ -150,23 +154,32 @@ def backup(
     A PostgreSQL database is in it where this machine has pg_dump; contents in a bucket are left to the bucket's versions
     or copies. What is left out is named.
     """
-    settings = settings_for(data)
-    if not (settings.data / "pki").is_dir():
-        raise ConfigurationError(
-            Text(f"In {settings.data} liegt kein Hub.", f"There is no hub in {settings.data}."),
-        )
+    settings = _settings_of_hub(data)
     recipients = [] if recipient is None else age.read_recipients(recipient)
     now = utc_now()
     in_series = bool(recipients) or keep is not None
     place = place_in_series(target.absolute(), now=now, sealed=bool(recipients)) if in_series else target.absolute()
     with _source(settings, without_keys=without_keys, dumps=not without_database and dump.has_tools()) as source:
         report = back_up(source, place, now=now, recipients=recipients)
-    click.echo(f"{place}: {report.files} Dateien / files, {report.blobs or 0} davon Inhalte / of them contents")
-    _say_left_out(settings, report)
-    if not without_keys and not recipients:
-        click.secho("Enthält private Schlüssel / holds private keys", fg="yellow")
+    _say_backed_up(settings, place, report, private=not without_keys and not recipients)
     for gone in forget_older(target.absolute(), keep=keep) if keep is not None else ():
         click.echo(f"entfernt / removed: {gone.name}")
+
+
+def _settings_of_hub(data: Path) -> Settings:
+    settings = settings_for(data)
+    if not (settings.data / "pki").is_dir():
+        raise ConfigurationError(
+            Text(f"In {settings.data} liegt kein Hub.", f"There is no hub in {settings.data}."),
+        )
+    return settings
+
+
+def _say_backed_up(settings: Settings, place: Path, report: BackupReport, *, private: bool) -> None:
+    click.echo(f"{place}: {report.files} Dateien / files, {report.blobs or 0} davon Inhalte / of them contents")
+    _say_left_out(settings, report)
+    if private:
+        click.secho("Enthält private Schlüssel / holds private keys", fg="yellow")
 
 
 def _say_left_out(settings: Settings, report: BackupReport) -> None:
@@ -320,11 +333,7 @@ def restore_drill(
     sent or signed, the hub in --data is not touched, and nothing is left behind. Exit 3: a database cannot be reached.
     """
     settings = settings_for(data)
-    scratch = None
-    if scratch_url is not None or sqlite_file(settings.database) is None:
-        scratch = (
-            partial(_emptied, scratch_url) if scratch_url is not None else partial(dump.scratch, settings.database)
-        )
+    scratch = _scratch(settings, scratch_url)
     drill = Drill(source=source, identities=_identities(identity), sample=sample, scratch=scratch)
     if settings.blobs == "local":
         report = drill.run(utc_now())
@@ -336,6 +345,15 @@ def restore_drill(
     else:
         _say(report)
     sys.exit(0 if report.holds else 1)
+
+
+def _scratch(settings: Settings, scratch_url: str | None) -> Callable[[], AbstractContextManager[str]] | None:
+    scratch = None
+    if scratch_url is not None or sqlite_file(settings.database) is None:
+        scratch = (
+            partial(_emptied, scratch_url) if scratch_url is not None else partial(dump.scratch, settings.database)
+        )
+    return scratch
 
 
 @contextmanager

@@ -201,6 +201,16 @@ def _answered(answers: _Answers, folder: Path) -> dict[str, Any]:
         ),
         "destinations.destination_id": answers.needed("destination_id", "destinations.destination_id"),
     }
+    _note_optional(answers, written)
+    if written["mode"] != "collect":
+        secret = folder / "push.secret"
+        if not secret.exists():
+            vault.write(secret, _random())
+        written |= {"listen.address": "127.0.0.1", "listen.port": 8443, "listen.secret_file": secret.name}
+    return written | _handover(answers, folder) | _keys(answers, folder)
+
+
+def _note_optional(answers: _Answers, written: dict[str, Any]) -> None:
     issuer = answers.may("issuer")
     if issuer is not None:
         written["hub.issuer"] = issuer
@@ -209,12 +219,6 @@ def _answered(answers: _Answers, folder: Path) -> dict[str, Any]:
         if value is not None:
             path = str(Path(value).absolute())
             written[name] = [path] if name == "schema_roots" else path
-    if written["mode"] != "collect":
-        secret = folder / "push.secret"
-        if not secret.exists():
-            vault.write(secret, _random())
-        written |= {"listen.address": "127.0.0.1", "listen.port": 8443, "listen.secret_file": secret.name}
-    return written | _handover(answers, folder) | _keys(answers, folder)
 
 
 def _random() -> bytes:

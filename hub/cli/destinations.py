@@ -19,6 +19,7 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from hub.adapter_kit.cases import Workshop
 from hub.adapter_kit.check import check as check_all
 from hub.adapter_kit.check import find_trial
 from hub.administration.destinations import DestinationService, Draft, KeyChange, KeyStep, unseen_from
-from hub.administration.offers import NamedSchema, dropped
+from hub.administration.offers import NamedSchema, Offers, dropped
 from hub.app import Context, unconfined
 from hub.cli.options import (
     KeyCommand,
@@ -52,7 +53,7 @@ from hub.crypto.key_file import chain_in, read_private
 from hub.errors import ConfigurationError, NotFound, Text
 from hub.files import vault
 from hub.identity import existing_destination
-from hub.model import EVERYTHING, Adapter, Destination, is_uri, utc_now
+from hub.model import EVERYTHING, Adapter, Destination, OfferedService, is_uri, utc_now
 from hub.store import AuditEntry, Circuit, DeliveryState, all_items
 
 _PAGE = 500
@@ -105,11 +106,13 @@ def show(destination_id: UUID, data: Path) -> None:
             click.echo(f"change        {change.step:<8} {change.kid}  {change.proposed_by} + {second}")
         for way in standing.ways:
             click.echo(f"change        {'adapter':<8} {way.adapter}  {way.proposed_by} + {way.decided_by or '?'}")
-        for view in hub.store.notices.given(about=f"destination:{destination_id}", limit=_NOTICES).items:
-            mailed = "-" if view.state is DeliveryState.WAITING else view.state.value
-            click.echo(
-                f"notice        {view.notice.created_at:%Y-%m-%d}  {view.notice.kind}  mail: {mailed} {view.note}"
-            )
+        _say_notices(hub, destination_id)
+
+
+def _say_notices(hub: Context, destination_id: UUID) -> None:
+    for view in hub.store.notices.given(about=f"destination:{destination_id}", limit=_NOTICES).items:
+        mailed = "-" if view.state is DeliveryState.WAITING else view.state.value
+        click.echo(f"notice        {view.notice.created_at:%Y-%m-%d}  {view.notice.kind}  mail: {mailed} {view.note}")
 
 
 @destinations.command()
@@ -159,6 +162,10 @@ def add(
             now=hub.clock(),
         )
     click.echo(f"destination   {made.destination_id}")
+    _warn_unseen(made)
+
+
+def _warn_unseen(made: Destination) -> None:
     warning = unseen_from(made)
     if warning is not None:
         click.echo(f"{warning.de} / {warning.en}", err=True)
@@ -230,14 +237,25 @@ def services(
     with opened(data) as hub:
         desk, person, offers = _destination_service(hub), acting(hub, login), hub.offers
         destination = desk.show(destination_id, person).destination
-        taken = () if how == "replace" else destination.services
-        for identifier, share in offers.split(identifiers, named).items():
-            if how == "drop":
-                taken = dropped(taken, identifier)
-            else:
-                taken = offers.with_one(taken, identifier, regions=regions, schemas=share)
+        taken = _taken(offers, destination, how, offers.split(identifiers, named), regions)
         desk.change(destination_id, Draft(services=taken), person, now=hub.clock(), expected=destination.revision)
     click.echo(f"{destination_id}  {len(taken)}")
+
+
+def _taken(
+    offers: Offers,
+    destination: Destination,
+    how: str | None,
+    shares: Mapping[str, Sequence[NamedSchema]],
+    regions: Sequence[str],
+) -> tuple[OfferedService, ...]:
+    taken = () if how == "replace" else destination.services
+    for identifier, share in shares.items():
+        if how == "drop":
+            taken = dropped(taken, identifier)
+        else:
+            taken = offers.with_one(taken, identifier, regions=regions, schemas=share)
+    return taken
 
 
 @destinations.command()

@@ -24,6 +24,7 @@ from hub.files import vault
 if TYPE_CHECKING:
     from hub.administration.onboarding_plans import ReadFile
     from hub.administration.onboarding_standing import RowChange
+    from hub.store import OnboardingRun
 
 _run = click.argument("run_id", metavar="RUN", type=click.IntRange(min=1))
 _area = click.argument("ars")
@@ -55,6 +56,10 @@ def onboard(table: Path, title: str, only_check: bool, as_json: bool, login: Log
         except Invalid as error:
             _say_faults(error.members.get("faults", []), as_json=as_json)
             raise
+    _say_handed_in(changes, run, as_json=as_json)
+
+
+def _say_handed_in(changes: Sequence[RowChange], run: OnboardingRun | None, *, as_json: bool) -> None:
     if as_json:
         said = {"run": None if run is None else run.run_id, "rows": [_change_json(each) for each in changes]}
         click.echo(json.dumps(said, ensure_ascii=False, indent=1))

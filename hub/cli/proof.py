@@ -65,12 +65,7 @@ def verify_file(  # what may be checked at once
     from hub.client.plain import Receipt
     from hub.crypto import proven_parts
 
-    if jwks is not None:
-        published = _json(jwks)
-    else:
-        from hub.crypto import HubKeys
-
-        published = HubKeys.load_or_create(settings_for(data).data / "pki", utc_now(), create=False).hub_jwks()
+    published = _published(jwks, data)
     claims = Receipt.verified(_receipt_in(file), published).claims
     if proof is not None:
         _prove(claims, _json(proof), published, tsa_roots)
@@ -78,6 +73,21 @@ def verify_file(  # what may be checked at once
     for path in contents:
         parts = proven_parts(claims, salt or _salt_in(file), path.read_bytes())
         click.echo(f"empfangen / received  {path.name}: {', '.join(parts)}")
+    _say_genuine(claims)
+
+
+def _published(jwks: Path | None, data: Path) -> Mapping[str, Any]:
+    published: Mapping[str, Any]
+    if jwks is not None:
+        published = _json(jwks)
+    else:
+        from hub.crypto import HubKeys
+
+        published = HubKeys.load_or_create(settings_for(data).data / "pki", utc_now(), create=False).hub_jwks()
+    return published
+
+
+def _say_genuine(claims: Mapping[str, Any]) -> None:
     click.secho("echt / genuine", fg="green")
     for line in verdict(claims):
         click.secho(line, fg="yellow")

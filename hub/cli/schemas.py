@@ -12,6 +12,7 @@ from typing import Any
 import click
 import orjson
 
+from hub.app import Context
 from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, opened, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
@@ -269,23 +270,28 @@ def _audited(data: Path) -> Iterator[Callable[[Manifest], None]]:
         yield lambda _: None
         return
     # Most of these commands need no database, and loading what speaks to one costs more than they do.
-    from hub.store import AuditEntry
 
     with opened(data) as hub:
 
         def audit(manifest: Manifest) -> None:
-            facts = {"schemas": len(manifest.schemas), "files": len(manifest.files), "status": manifest.status.value}
-            hub.store.audit.append(
-                AuditEntry(
-                    at=hub.clock(),
-                    actor=f"cli:{getpass.getuser()}",
-                    action="schema.import",
-                    target=f"schema:{manifest.standard}/{manifest.version}",
-                    after=facts,
-                )
-            )
+            _append_import(hub, manifest)
 
         yield audit
+
+
+def _append_import(hub: Context, manifest: Manifest) -> None:
+    from hub.store import AuditEntry
+
+    facts = {"schemas": len(manifest.schemas), "files": len(manifest.files), "status": manifest.status.value}
+    hub.store.audit.append(
+        AuditEntry(
+            at=hub.clock(),
+            actor=f"cli:{getpass.getuser()}",
+            action="schema.import",
+            target=f"schema:{manifest.standard}/{manifest.version}",
+            after=facts,
+        )
+    )
 
 
 def _is_fim(source: Path) -> bool:

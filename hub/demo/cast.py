@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -105,8 +105,21 @@ def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
         say(f"  Schlüssel für / keys for {role.name} …")
         destinations.append(_destination(hub, role, folder, owner=subscriber["client_id"], now=hub.clock()))
     _accounts(hub, folder)
+    document = _document(hub, folder, sender=sender, subscriber=subscriber, destinations=destinations)
+    write_private(target, document)
+    return Cast(folder=folder, document=document)
+
+
+def _document(
+    hub: Context,
+    folder: Path,
+    *,
+    sender: Mapping[str, str],
+    subscriber: Mapping[str, str],
+    destinations: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
     base_url = hub.settings.canonical_url
-    document = {
+    return {
         "base_url": base_url,
         "token_url": f"{base_url}/token",
         "sender": sender,
@@ -115,8 +128,6 @@ def prepare(hub: Context, *, say: Callable[[str], None]) -> Cast:
         "destinations": destinations,
         "reserved_for_tests": _reserved(hub, folder),
     }
-    write_private(target, document)
-    return Cast(folder=folder, document=document)
 
 
 def _reserved(hub: Context, folder: Path) -> dict[str, Any]:
@@ -272,14 +283,16 @@ def write_config(cast: Cast, settings: Settings, *, listen_port: int, desk_port:
         f"port = {desk_port}",
         'folder = "fachverfahren"',
     ]
-    for name, stem in cast.key_stems.items():
-        lines += [
-            "[[destinations]]",
-            f"destination_id = {_text(name)}",
-            f'decryption_key_files = ["{stem}-encryption.json"]',
-            f'signing_key_file = "{stem}-signing.json"',
-        ]
+    lines += _destinations_of(cast)
     (cast.folder / "connector.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _destinations_of(cast: Cast) -> Iterator[str]:
+    for name, stem in cast.key_stems.items():
+        yield "[[destinations]]"
+        yield f"destination_id = {_text(name)}"
+        yield f'decryption_key_files = ["{stem}-encryption.json"]'
+        yield f'signing_key_file = "{stem}-signing.json"'
 
 
 def write_portal_settings(cast: Cast, settings: Settings, *, port: int) -> Path:

@@ -139,14 +139,18 @@ class Walk:
         said = f"{sent.pages} Seiten / pages, submissionId {receipt.submission_id}"
         self._step("gesendet", "sent", str(receipt.submission_id) == sent.submission_id, said)
         self._step("zugeordnet", "routed", True, receipt.destination)  # noqa: FBT003
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        case = None
-        while case is None and time.monotonic() < deadline and not self._stop.is_set():
-            case = self._specialist_case(receipt.submission_id)
-            time.sleep(_LOOK)
+        case = self._wait_for_case(receipt.submission_id)
         self._step("geöffnet", "opened", case is not None and bool(case.get("attachments")), _opened(case))
         self._show_proof(receipt.case_id)
         click.echo(f"      Bürgerportal / citizens' portal: {self._portal_url}/")
+
+    def _wait_for_case(self, submission_id: UUID) -> Mapping[str, Any] | None:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        case = None
+        while case is None and time.monotonic() < deadline and not self._stop.is_set():
+            case = self._specialist_case(submission_id)
+            time.sleep(_LOOK)
+        return case
 
     def _show_good(self, example: Example) -> None:
         try:

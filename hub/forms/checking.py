@@ -133,35 +133,47 @@ def _undeclared(entry: SchemaEntry, form: FormFile) -> Iterator[FormFinding]:
     for steps, question in asked_for.items():
         place = declared.get(steps)
         if place is None:
-            yield FormFinding(
-                at=question.at,
-                text=Text(
-                    "Das Formular fragt hier nach einer Anlage, der Katalog weiß davon nichts. Tragen Sie sie in "
-                    "catalog.yaml ein (attachments), sonst merkt niemand, wenn sie fehlt.",
-                    "The form asks for an attachment here that the catalogue does not know. Declare it in catalog.yaml "
-                    "(attachments), or nobody notices when it is missing.",
-                ),
-            )
+            yield _not_in_catalogue(question.at)
         elif place.required != question.required:
-            yield FormFinding(
-                at=question.at,
-                text=Text(
-                    "Formular und Katalog sagen Verschiedenes dazu, ob diese Anlage Pflicht ist (required).",
-                    "Form and catalogue differ on whether this attachment is required.",
-                ),
-            )
+            yield _differs_on_required(question.at)
     asked = {_steps_of(tokens_of(each.at), below=True, is_xml=is_xml): each.at for each in form.asked()}
     for steps in declared:
         if steps in asked and steps not in asked_for:
-            yield FormFinding(
-                at=asked[steps],
-                text=Text(
-                    "Hier wird nach dem Katalog eine Anlage genannt, das Formular fragt nur nach einem Wert. Tragen Sie den "
-                    "Ort auch unter attachments ein.",
-                    "By the catalogue an attachment is named here, but the form asks for a value alone. Name the place under "
-                    "attachments, too.",
-                ),
-            )
+            yield _asked_for_value_alone(asked[steps])
+
+
+def _not_in_catalogue(at: str) -> FormFinding:
+    return FormFinding(
+        at=at,
+        text=Text(
+            "Das Formular fragt hier nach einer Anlage, der Katalog weiß davon nichts. Tragen Sie sie in "
+            "catalog.yaml ein (attachments), sonst merkt niemand, wenn sie fehlt.",
+            "The form asks for an attachment here that the catalogue does not know. Declare it in catalog.yaml "
+            "(attachments), or nobody notices when it is missing.",
+        ),
+    )
+
+
+def _differs_on_required(at: str) -> FormFinding:
+    return FormFinding(
+        at=at,
+        text=Text(
+            "Formular und Katalog sagen Verschiedenes dazu, ob diese Anlage Pflicht ist (required).",
+            "Form and catalogue differ on whether this attachment is required.",
+        ),
+    )
+
+
+def _asked_for_value_alone(at: str) -> FormFinding:
+    return FormFinding(
+        at=at,
+        text=Text(
+            "Hier wird nach dem Katalog eine Anlage genannt, das Formular fragt nur nach einem Wert. Tragen Sie den "
+            "Ort auch unter attachments ein.",
+            "By the catalogue an attachment is named here, but the form asks for a value alone. Name the place under "
+            "attachments, too.",
+        ),
+    )
 
 
 def _steps_of(steps: Sequence[str], *, is_xml: bool, below: bool = False) -> tuple[str, ...]:
@@ -181,12 +193,7 @@ def _unworded(group: Field, at: str, form: FormFile, worded: set[str]) -> Iterat
         silent = member.widget == "code" and member.kind is FieldKind.GROUP
         item = member.name == "*"
         if place not in worded and not silent and not item:
-            yield FormFinding(
-                at=place,
-                text=Text(
-                    "Es fehlt eine Beschriftung (label) in beiden Sprachen.", "A label in both languages is missing."
-                ),
-            )
+            yield _without_label(place)
         said = {_spelled(choice.value) for choice in member.choices}
         missing = sorted(said - choices.get(place, set())) if member.kind is FieldKind.CHOICE else []
         if missing and not member.items_of:
@@ -198,6 +205,13 @@ def _unworded(group: Field, at: str, form: FormFile, worded: set[str]) -> Iterat
                 ),
             )
         yield from _unworded(member, place, form, worded)
+
+
+def _without_label(place: str) -> FormFinding:
+    return FormFinding(
+        at=place,
+        text=Text("Es fehlt eine Beschriftung (label) in beiden Sprachen.", "A label in both languages is missing."),
+    )
 
 
 def _spelled(value: Any) -> str:

@@ -143,21 +143,30 @@ def import_packed(
     if not found:
         return None
     if len(found) > 1:
-        raise Malformed(
-            Text(
-                f"Das Paket hat {len(found)} XDatenfelder-Dateien. Bringen Sie jede für sich ein.",
-                f"The package has {len(found)} XDatenfelder files. Bring in each by itself.",
-            )
-        )
+        raise _several(len(found))
     with tempfile.TemporaryDirectory(prefix="hub-fim-") as scratch:
-        paths = {name: Path(scratch) / str(number) / Path(name).name for number, name in enumerate(package)}
-        for name, path in paths.items():
-            path.parent.mkdir()
-            path.write_bytes(package[name])
+        paths = _unpacked(package, Path(scratch))
         (main,) = found
         lists = [path for name, path in paths.items() if name != main and path.suffix.lower() in _LISTS]
         said = {"standard": standard or None, "version": version or None}
         return import_xdatenfelder(paths[main], target, code_lists=lists, **said, **edition).manifest
+
+
+def _several(number: int) -> Malformed:
+    return Malformed(
+        Text(
+            f"Das Paket hat {number} XDatenfelder-Dateien. Bringen Sie jede für sich ein.",
+            f"The package has {number} XDatenfelder files. Bring in each by itself.",
+        )
+    )
+
+
+def _unpacked(package: Mapping[str, bytes], scratch: Path) -> dict[str, Path]:
+    paths = {name: Path(scratch) / str(number) / Path(name).name for number, name in enumerate(package)}
+    for name, path in paths.items():
+        path.parent.mkdir()
+        path.write_bytes(package[name])
+    return paths
 
 
 def _list_at(path: Path) -> Iterator[tuple[str, tuple[DataCode, ...]]]:
@@ -359,6 +368,12 @@ class _Writing:
         place = f"{data.at}/{ITEM}" if data.is_list else data.at
         if data.art == "hidden":
             return self._hidden(data, place, schema)
+        self._remark_kind(data)
+        if data.datatype == "file" and not data.codes:
+            self._attached(data, place)
+        return _Made(schema, self._asked(data, place), asks=True, needs=bool(data.least), fills=True)
+
+    def _remark_kind(self, data: DataField) -> None:
         if data.content:
             self._remark(
                 data.at,
@@ -373,9 +388,6 @@ class _Writing:
                 f"Die Feldart {data.art[:40] or '–'} ist unbekannt; es wird gefragt.",
                 f"the kind of field {data.art[:40] or '–'} is not known; it is asked.",
             )
-        if data.datatype == "file" and not data.codes:
-            self._attached(data, place)
-        return _Made(schema, self._asked(data, place), asks=True, needs=bool(data.least), fills=True)
 
     def _asked(self, data: DataField, place: str) -> list[dict[str, Any]]:
         entry: dict[str, Any] = {"at": data.at, "label": _words(data.title)}
@@ -419,18 +431,7 @@ class _Writing:
         if data.codes:
             schema: dict[str, Any] = {"enum": [code.code for code in data.codes]}
         else:
-            if data.art == "select" or data.list_uri:
-                self._remark(
-                    data.at,
-                    f"Die Codeliste {data.list_uri or '–'} fehlt oder ist zu lang; jeder Wert gilt (--code-list).",
-                    f"the code list {data.list_uri or '–'} is missing or too long; any value is taken (--code-list).",
-                )
-            if data.datatype not in _DATATYPES:
-                self._remark(
-                    data.at,
-                    f"Der Datentyp {data.datatype[:40] or '–'} ist unbekannt; jeder Text gilt.",
-                    f"the datatype {data.datatype[:40] or '–'} is not known; any text is taken.",
-                )
+            self._remark_unknown(data)
             plain, known = _DATATYPES.get(data.datatype, _DATATYPES["text"])
             schema = dict(plain)
             said = {name: rest.pop(name) for name in known if name in rest}
@@ -439,15 +440,32 @@ class _Writing:
                 self._pattern(data.at, schema, said.get("pattern"))
             elif said:
                 self._numbers(data.at, schema, said)
-            if data.datatype == "text_latin":
-                self._remark(
-                    data.at,
-                    "Der Zeichenvorrat (String.Latin+) wird nicht geprüft.",
-                    "the repertoire of characters (String.Latin+) is not judged.",
-                )
+            self._remark_repertoire(data)
         for name, value in rest.items():
             self._unjudged(data.at, name, value)
         return schema
+
+    def _remark_unknown(self, data: DataField) -> None:
+        if data.art == "select" or data.list_uri:
+            self._remark(
+                data.at,
+                f"Die Codeliste {data.list_uri or '–'} fehlt oder ist zu lang; jeder Wert gilt (--code-list).",
+                f"the code list {data.list_uri or '–'} is missing or too long; any value is taken (--code-list).",
+            )
+        if data.datatype not in _DATATYPES:
+            self._remark(
+                data.at,
+                f"Der Datentyp {data.datatype[:40] or '–'} ist unbekannt; jeder Text gilt.",
+                f"the datatype {data.datatype[:40] or '–'} is not known; any text is taken.",
+            )
+
+    def _remark_repertoire(self, data: DataField) -> None:
+        if data.datatype == "text_latin":
+            self._remark(
+                data.at,
+                "Der Zeichenvorrat (String.Latin+) wird nicht geprüft.",
+                "the repertoire of characters (String.Latin+) is not judged.",
+            )
 
     def _lengths(self, at: str, schema: dict[str, Any], said: Mapping[str, str]) -> None:
         found = {name: _number(said[name]) for name in ("minLength", "maxLength") if name in said}

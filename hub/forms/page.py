@@ -253,7 +253,6 @@ def _draw_list(item: PageItem, language: str, out: list[str], level: int) -> Non
     name = said(field.item_title or field.members[0].title, language)
     if field.item_title is None and field.members[0].kind is FieldKind.GROUP:
         name = said(field.title, language)
-    english = language == "en"
     for number, inner in enumerate(item.items, start=1):
         one = f"{name} {number}"
         if inner.field.kind is FieldKind.GROUP:
@@ -264,19 +263,29 @@ def _draw_list(item: PageItem, language: str, out: list[str], level: int) -> Non
         else:
             _draw_leaf(inner._replace(required=True), language, out, label=one)
         if len(item.items) > field.least:
-            word = "Remove" if english else "entfernen"
-            label = f"{word} {one}" if english else f"{one} {word}"
-            out.append(
-                f'<button class="kern-btn kern-btn--tertiary" name="remove" value="{_fixed(inner.at)}" formnovalidate>'
-                f'<span class="kern-label">{_fixed(label)}</span></button>'
-            )
+            _draw_remove(inner.at, one, language, out)
     if field.most is None or len(item.items) < field.most:
-        label = f"Add {name}" if english else f"{name} hinzufügen"
-        out.append(
-            f'<button class="kern-btn kern-btn--secondary" name="add" value="{_fixed(item.at)}" formnovalidate>'
-            f'<span class="kern-label">{_fixed(label)}</span></button>'
-        )
+        _draw_add(item.at, name, language, out)
     out.append("</div></fieldset>")
+
+
+def _draw_remove(at: str, one: str, language: str, out: list[str]) -> None:
+    english = language == "en"
+    word = "Remove" if english else "entfernen"
+    label = f"{word} {one}" if english else f"{one} {word}"
+    out.append(
+        f'<button class="kern-btn kern-btn--tertiary" name="remove" value="{_fixed(at)}" formnovalidate>'
+        f'<span class="kern-label">{_fixed(label)}</span></button>'
+    )
+
+
+def _draw_add(at: str, name: str, language: str, out: list[str]) -> None:
+    english = language == "en"
+    label = f"Add {name}" if english else f"{name} hinzufügen"
+    out.append(
+        f'<button class="kern-btn kern-btn--secondary" name="add" value="{_fixed(at)}" formnovalidate>'
+        f'<span class="kern-label">{_fixed(label)}</span></button>'
+    )
 
 
 def _optional(item: PageItem, language: str) -> str:

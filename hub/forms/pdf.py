@@ -186,15 +186,18 @@ def _draw(question: Mapping[str, Any], data: bytes) -> bytes:
     document = page.render(font_config=fonts, stylesheets=[style])
     if len(document.pages) > question["pages"]:
         return b"pages\n"
-    about = document.metadata
+    _describe(document.metadata, question, data)
+    identifier = bytes.fromhex(question["identifier"])
+    drawn = document.write_pdf(pdf_variant="pdf/a-3a", pdf_tags=True, pdf_identifier=identifier)
+    return _OK + _as_ua(drawn, [each[1] for each in question["attachments"]])
+
+
+def _describe(about: Any, question: Mapping[str, Any], data: bytes) -> None:
     about.title, about.generator, about.authors, about.keywords = question["title"], "Rathaus-Hub", [], []
     about.description = None
     about.created = about.modified = question["now"]
     about.lang = question["language"]
     about.attachments = list(_attached(question, data))
-    identifier = bytes.fromhex(question["identifier"])
-    drawn = document.write_pdf(pdf_variant="pdf/a-3a", pdf_tags=True, pdf_identifier=identifier)
-    return _OK + _as_ua(drawn, [each[1] for each in question["attachments"]])
 
 
 def _style() -> str:

@@ -62,13 +62,7 @@ def readable(
         Malformed: The document cannot be read.
         TooLarge: It is over a cap.
     """
-    limits = Limits()
-    if media_type is MediaType.XML:
-        document = read_xml(content, limits)
-        root = document.whole_tree()
-        value = _of_element(root, form.known)
-    else:
-        value = read_json(content, limits)
+    value = _value_of(form, content, media_type)
     drawn = _Page(language)
     for step in form.steps:
         drawn.section(step.title, step.root, value)
@@ -76,6 +70,21 @@ def readable(
     drawn.files(attachments)
     title = drawn.words(form.title)
     body = "".join(drawn.out) or f"<p>{drawn.words(_WORDS['empty'])}</p>"
+    return _framed(title, body, language)
+
+
+def _value_of(form: Questionnaire, content: bytes, media_type: MediaType) -> Any:
+    limits = Limits()
+    if media_type is MediaType.XML:
+        document = read_xml(content, limits)
+        root = document.whole_tree()
+        value = _of_element(root, form.known)
+    else:
+        value = read_json(content, limits)
+    return value
+
+
+def _framed(title: str, body: str, language: str) -> str:
     return (
         f'<!doctype html>\n<html lang="{"en" if language == "en" else "de"}"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
@@ -178,13 +187,18 @@ class _Page:
             return
         name = self.words(member.item_title or member.title)
         for number, item in enumerate(items):
-            inner = []
-            self._members(field, item, (*path, number), level + 1, inner)
-            if inner:
-                out.append(f"{self._heading(f'{name} {number + 1}', level)}{''.join(inner)}")
+            self._numbered(f"{name} {number + 1}", field, item, (*path, number), level, out)
 
     def _heading(self, words: str, level: int) -> str:
         return f"<h{level}>{words}</h{level}>" if level <= _DEEPEST_HEADING else f"<p><strong>{words}</strong></p>"
+
+    def _numbered(  # noqa: PLR0917  # as the others that draw
+        self, name: str, field: Field, item: Any, path: tuple[Any, ...], level: int, out: list[str]
+    ) -> None:
+        inner: list[str] = []
+        self._members(field, item, path, level + 1, inner)
+        if inner:
+            out.append(f"{self._heading(name, level)}{''.join(inner)}")
 
     def _table(
         self,

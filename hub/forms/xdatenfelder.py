@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -219,12 +219,7 @@ class _Reading:
             place = at or "/"
             self.leftovers(structure, place, {"anzahl", "bezug", "enthaelt"})
             often = _times(structure)
-            inner = [
-                each
-                for holder in _children(structure, "enthaelt")
-                for each in _elements(holder)
-                if _tag(each) in ((self._space, "datenfeld"), (self._space, "datenfeldgruppe"))
-            ]
+            inner = self._inner(structure)
             for holder in _children(structure, "enthaelt"):
                 self.leftovers(holder, place, {"datenfeld", "datenfeldgruppe"})
             if len(inner) != 1:
@@ -235,6 +230,14 @@ class _Reading:
             if member is not None:
                 inside.found[member.name] = member
         return list(inside.found.values()), inside.notes
+
+    def _inner(self, structure: Any) -> list[Any]:
+        return [
+            each
+            for holder in _children(structure, "enthaelt")
+            for each in _elements(holder)
+            if _tag(each) in ((self._space, "datenfeld"), (self._space, "datenfeldgruppe"))
+        ]
 
     def _inside(self, node: Any, often: _Often, inside: _Within) -> DataElement | None:
         """Return a field or group with how often it stands; None, and it is named, where it cannot, or is a text to show."""
@@ -253,18 +256,7 @@ class _Reading:
         if _tag(node)[1] == "datenfeld":
             return self._field(node, place, name, often)
         if identity in inside.chain:
-            if often.least:
-                raise _wrong(
-                    node,
-                    f"{identity[0]} muss sich selbst enthalten ({place}).",
-                    f"{identity[0]} must contain itself ({place}).",
-                    place=place,
-                )
-            self.remark(
-                place,
-                f"{identity[0]} enthält sich selbst; die innere Gruppe entfällt.",
-                f"{identity[0]} contains itself; the inner group is left out.",
-            )
+            self._note_circle(node, identity[0], place, often)
             return None
         group = self._group(node, place, (*inside.chain, identity), often, name)
         if group.members:
@@ -276,6 +268,20 @@ class _Reading:
             "the group holds nothing that can be asked and is left out.",
         )
         return None
+
+    def _note_circle(self, node: Any, name: str, place: str, often: _Often) -> None:
+        if often.least:
+            raise _wrong(
+                node,
+                f"{name} muss sich selbst enthalten ({place}).",
+                f"{name} must contain itself ({place}).",
+                place=place,
+            )
+        self.remark(
+            place,
+            f"{name} enthält sich selbst; die innere Gruppe entfällt.",
+            f"{name} contains itself; the inner group is left out.",
+        )
 
     def _name(self, identity: tuple[str, str], inside: _Within) -> str:
         """Return the property of an element: its id, and what tells it from another that stands beside it."""
@@ -299,10 +305,7 @@ class _Reading:
         place = at or "/"
         self.leftovers(node, place, _COMMON | _DESCRIBING | {"struktur", "art"})
         art = _code(node, "art")
-        if art not in ("", "X"):
-            self.remark(
-                place, f"Die Gruppenart {art[:40]} ist unbekannt.", f"the kind of group {art[:40]} is not known."
-            )
+        self._remark_group(art, place)
         inside = f"{at}/{ITEM}" if often.most is None or often.most > 1 else at
         if inside.count("/") >= DEEPEST:
             raise _over(f"{DEEPEST} Ebenen", f"{DEEPEST} levels")
@@ -318,6 +321,12 @@ class _Reading:
             chooses=art == "X" and len(members) > 1,
             **facts,
         )
+
+    def _remark_group(self, art: str, place: str) -> None:
+        if art not in ("", "X"):
+            self.remark(
+                place, f"Die Gruppenart {art[:40]} ist unbekannt.", f"the kind of group {art[:40]} is not known."
+            )
 
     def _field(self, node: Any, place: str, name: str, often: _Often) -> DataField:
         self.leftovers(node, place, _COMMON | _DESCRIBING | _OF_FIELDS)
@@ -394,22 +403,28 @@ class _Reading:
             if not said and text:
                 said, text = _json_object(text), "" if _json_object(text) is not None else text
             if text:
-                self.remark(
-                    place,
-                    f"Die Präzisierung ist Prosa und wird nicht geprüft: {text[:_TITLE]}",
-                    f"the restriction is prose and is not judged: {text[:_TITLE]}",
-                )
+                self._remark_prose(place, text)
             for name, value in (said or {}).items():
                 if name in _BOUNDS and isinstance(value, str | int | float) and not isinstance(value, bool):
                     if str(value).strip():
                         found.setdefault(name, str(value).strip())
                 elif value not in ("", None):
-                    self.remark(
-                        place,
-                        f"Die Präzisierung {_seen(name)[:40]} wird nicht geprüft: {_seen(str(value))[:_TITLE]}",
-                        f"the restriction {_seen(name)[:40]} is not judged: {_seen(str(value))[:_TITLE]}",
-                    )
+                    self._remark_unjudged(place, name, value)
         return found
+
+    def _remark_prose(self, place: str, text: str) -> None:
+        self.remark(
+            place,
+            f"Die Präzisierung ist Prosa und wird nicht geprüft: {text[:_TITLE]}",
+            f"the restriction is prose and is not judged: {text[:_TITLE]}",
+        )
+
+    def _remark_unjudged(self, place: str, name: str, value: Any) -> None:
+        self.remark(
+            place,
+            f"Die Präzisierung {_seen(name)[:40]} wird nicht geprüft: {_seen(str(value))[:_TITLE]}",
+            f"the restriction {_seen(name)[:40]} is not judged: {_seen(str(value))[:_TITLE]}",
+        )
 
     def _listed(self, node: Any, place: str) -> tuple[DataCode, ...]:
         """Return the codes that a field lists itself (version 3); lists that it only names have none."""
@@ -420,26 +435,32 @@ class _Reading:
         if self._codes > _CODES:
             raise _over(f"{_CODES} Codes", f"{_CODES} codes")
         if len(values) > MOST_CHOICES:
-            self.remark(
-                place,
-                f"Die Liste hat {len(values)} Werte, mehr als {MOST_CHOICES}, aus denen niemand wählen kann; jeder Text gilt.",
-                f"the list has {len(values)} values, more than {MOST_CHOICES} to choose from; any text is taken.",
-            )
+            self._remark_too_many(place, values)
             return ()
         for value in values:
             code, name = _child_text(value, "code")[:_TITLE], _child_text(value, "name")[:_TITLE]
             helped = helped or bool(_child_text(value, "hilfe"))
             if not code or code in found:
-                self.remark(
-                    place,
-                    f"Ein Code der Liste fehlt oder steht zweimal: {code or name or '?'}",
-                    f"a code of the list is missing or stands twice: {code or name or '?'}",
-                )
+                self._remark_code(place, code, name)
                 continue
             found[code] = DataCode(code=code, name=name or code)
         if helped:
             self.remark(place, "Hilfen zu einzelnen Werten entfallen.", "help for single values is left out.")
         return tuple(found.values())
+
+    def _remark_too_many(self, place: str, values: Sequence[Any]) -> None:
+        self.remark(
+            place,
+            f"Die Liste hat {len(values)} Werte, mehr als {MOST_CHOICES}, aus denen niemand wählen kann; jeder Text gilt.",
+            f"the list has {len(values)} values, more than {MOST_CHOICES} to choose from; any text is taken.",
+        )
+
+    def _remark_code(self, place: str, code: str, name: str) -> None:
+        self.remark(
+            place,
+            f"Ein Code der Liste fehlt oder steht zweimal: {code or name or '?'}",
+            f"a code of the list is missing or stands twice: {code or name or '?'}",
+        )
 
     def _unheard(self, node: Any, place: str) -> None:
         """Name what a field says that neither schema nor form can."""

@@ -60,17 +60,21 @@ def build(portal: Portal, *, lifespan: Callable[[Any], Any] | None = None) -> AS
     )
     app = Starlette(
         routes=routes,
-        exception_handlers={
-            HubError: partial(_refused, portal),
-            404: partial(_missing, portal),
-            405: partial(_missing, portal),
-            500: partial(_broken, portal),
-        },
+        exception_handlers=_handlers(portal),
         lifespan=lifespan or _nothing,
     )
     # A redirect would lead to wherever the Host header says, and take the form along.
     app.router.redirect_slashes = False
     return SafeHeaders(_Entrance(app, portal), https=portal.settings.secure)
+
+
+def _handlers(portal: Portal) -> dict[Any, Any]:
+    return {
+        HubError: partial(_refused, portal),
+        404: partial(_missing, portal),
+        405: partial(_missing, portal),
+        500: partial(_broken, portal),
+    }
 
 
 @asynccontextmanager

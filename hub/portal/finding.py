@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -24,6 +24,7 @@ from hub.portal.frame import Portal, asked
 from hub.portal.invitations import PortalInvitations
 from hub.portal.login import DEMANDED, LOGIN
 from hub.portal.session import FormArea, FormSchema, Running
+from hub.portal.texts import Language
 from hub.portal.visits import BegunForms
 
 #: A LeiKa key or another URN, as it stands in an address.
@@ -202,7 +203,17 @@ class _FindingPages:
         demanded = service.get("assurance")
         if demanded and (portal.login is None or not portal.login.offers(demanded)):
             raise Invalid(portal.texts.text("login.not-here"))
-        running = Running(
+        running = self._running(area, service, language=language, demanded=demanded, now=now)
+        response = portal.to(request, LOGIN if portal.login is not None else "/antrag")
+        if before is not None:
+            portal.sessions.forget(before)
+        portal.sessions.begin(response, running, now)
+        return response
+
+    def _running(
+        self, area: FoundArea, service: Mapping[str, Any], *, language: Language, demanded: str | None, now: datetime
+    ) -> Running:
+        return Running(
             place=FormArea(ars=area.ars, name=area.name),
             service=str(service["key"]),
             service_name=str(service["name"]),
@@ -212,11 +223,6 @@ class _FindingPages:
             begun=now.isoformat(),
             extra={DEMANDED: demanded} if demanded else {},
         )
-        response = portal.to(request, LOGIN if portal.login is not None else "/antrag")
-        if before is not None:
-            portal.sessions.forget(before)
-        portal.sessions.begin(response, running, now)
-        return response
 
     def _schema(self, who: Responsibility) -> FormSchema:
         """Return the newest schema in force that who is responsible takes."""

@@ -116,11 +116,7 @@ class Portal:
         """
         language, chosen = self.language(request), _asked(request)
         common = {
-            "languages": [
-                (each, self.texts.escaped(f"language.{each}", language), self._switched(request, each))
-                for each in LANGUAGES
-                if each != language
-            ],
+            "languages": self._other_languages(request, language),
             "chosen": chosen or "",
             "goes_on": f"?lang={chosen}" if chosen else "",
             "csrf": self.sessions.csrf(request),
@@ -132,6 +128,13 @@ class Portal:
         }
         body = self.pages.draw(template, language, common | values)
         return HTMLResponse(body, status_code=status)
+
+    def _other_languages(self, request: Request, language: str) -> list[tuple[str, str, str]]:
+        return [
+            (each, self.texts.escaped(f"language.{each}", language), self._switched(request, each))
+            for each in LANGUAGES
+            if each != language
+        ]
 
     async def fields(self, request: Request, *, largest: int = LARGEST_FORM) -> list[tuple[str, str]]:
         """Return what a form sent, in its order and without its CSRF token, which has to be right.
@@ -237,11 +240,7 @@ def limited(request: Request, largest: int) -> Receive:
 
     def require(size: int) -> None:
         if size > largest:
-            shown = f"{largest // 1024} KiB"
-            raise TooLarge(
-                Text(f"Das ist zu groß: erlaubt sind {shown}.", f"That is too large: {shown} are allowed."),
-                limit=largest,
-            )
+            raise _too_large(largest)
 
     require(int(announced) if announced.isdecimal() else 0)
 
@@ -253,3 +252,11 @@ def limited(request: Request, largest: int) -> Receive:
         return message
 
     return receive
+
+
+def _too_large(largest: int) -> TooLarge:
+    shown = f"{largest // 1024} KiB"
+    return TooLarge(
+        Text(f"Das ist zu groß: erlaubt sind {shown}.", f"That is too large: {shown} are allowed."),
+        limit=largest,
+    )

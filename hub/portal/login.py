@@ -33,7 +33,7 @@ from hub.model.submission import ID_TOKEN
 from hub.openid.provider import Attested, AuthorizationRequest, Provider, Registration, refused
 from hub.portal.login_settings import PortalLogin
 from hub.portal.session import FormSession, Running
-from hub.portal.storage import FormKey, FormPurpose, FormStorage
+from hub.portal.storage import FormKey, FormPurpose, FormStorage, Kept
 from hub.services.entry import Assurance
 
 #: Where people choose how to go on, where they leave for the provider, where its answer comes in, and where they log out.
@@ -242,13 +242,7 @@ class LoginWay:
         self, answer: Mapping[str, str], cookie: str, now: datetime
     ) -> tuple[AuthorizationRequest, FormKey, FormKey]:
         """Return what belongs to an answer, once; an answer of somebody else's leaves the ticket as it is."""
-        ticket = FormKey.read(cookie)
-        try:
-            kept = None if ticket is None else self._storage.read(ticket, now=now)
-        except SealBroken as exc:
-            raise refused("cookie") from exc
-        if ticket is None or kept is None or kept.purpose is not FormPurpose.LOGIN:
-            raise refused("no-ticket")
+        ticket, kept = self._kept(cookie, now)
         content: dict[str, str] = orjson.loads(kept.content)
         request = AuthorizationRequest(**{name: content.get(name, "") for name in ("state", "nonce", "verifier")})
         form = FormKey.read(content.get("form", ""))
@@ -261,6 +255,17 @@ class LoginWay:
         except Conflict as exc:
             raise refused("used") from exc
         return request, form, ticket
+
+    def _kept(self, cookie: str, now: datetime) -> tuple[FormKey, Kept]:
+        """Return the ticket of a log-in that began here, and what is kept under it."""
+        ticket = FormKey.read(cookie)
+        try:
+            kept = None if ticket is None else self._storage.read(ticket, now=now)
+        except SealBroken as exc:
+            raise refused("cookie") from exc
+        if ticket is None or kept is None or kept.purpose is not FormPurpose.LOGIN:
+            raise refused("no-ticket")
+        return ticket, kept
 
     def _form(self, key: FormKey, now: datetime) -> FormSession:
         kept = self._storage.read(key, now=now)

@@ -139,17 +139,7 @@ def read_login(table: DeclaredTable | None, address: AddressJudge) -> PortalLogi
     """Read the table ``login``, None where there is none; ``address`` judges an address and notes what is wrong."""
     if table is None:
         return None
-    claims = dict(STANDARD_CLAIMS)
-    for each in table.take("claims"):
-        fact, _, claim = each.partition("=")
-        if fact not in FACTS or not claim:
-            known = ", ".join(FACTS)
-            table.note(
-                "claims",
-                f"erwartet wird ANGABE=CLAIM; Angaben sind {known}.",
-                f"FACT=CLAIM is expected; facts are {known}.",
-            )
-        claims[fact] = claim
+    claims = _claims(table)
     login = PortalLogin(
         issuer=address(table, "issuer", table.take("issuer"), path=True),
         client_id=table.take("client_id"),
@@ -163,3 +153,18 @@ def read_login(table: DeclaredTable | None, address: AddressJudge) -> PortalLogi
     )
     table.finish()
     return login
+
+
+def _claims(table: DeclaredTable) -> dict[str, str]:
+    claims = dict(STANDARD_CLAIMS)
+    for each in table.take("claims"):
+        fact, _, claim = each.partition("=")
+        if fact not in FACTS or not claim:
+            known = ", ".join(FACTS)
+            table.note(
+                "claims",
+                f"erwartet wird ANGABE=CLAIM; Angaben sind {known}.",
+                f"FACT=CLAIM is expected; facts are {known}.",
+            )
+        claims[fact] = claim
+    return claims

@@ -24,7 +24,7 @@ from hub.errors import ConfigurationError, HubError, Text, TooLarge, Unavailable
 from hub.files.strict_yaml import load_yaml
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.editions import FileRole, SchemaEntry, load_version
-from hub.validation.manifest import NAME, manifest_from, write_manifest
+from hub.validation.manifest import NAME, Manifest, manifest_from, write_manifest
 
 _DOCUMENT = "/hub/v1/schemas/document"
 #: Files and bytes of one schema; the largest of the building standards has some hundred files and 10 MB.
@@ -145,6 +145,19 @@ class FormSchemas:
 
 def _lay(base: Path, uri: str, files: Mapping[str, bytes]) -> None:
     """Lay a version's files into ``base/<standard>/<version>``, with a manifest of what of it was fetched."""
+    manifest = _manifest_of(uri, files)
+    folder = base / manifest.standard / manifest.version
+    if folder.resolve().parents[1] != base.resolve():
+        raise _not_as_said()
+    for name, content in files.items():
+        target = folder / name
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target.write_bytes(content)
+    (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
+
+
+def _manifest_of(uri: str, files: Mapping[str, bytes]) -> Manifest:
+    """Return the manifest of a version, with what of it was fetched alone."""
     try:
         manifest = manifest_from(load_yaml(files[NAME]))
         item = next(each for each in manifest.schemas if uri in (each.uri, *each.aliases, manifest.uri))
@@ -158,14 +171,7 @@ def _lay(base: Path, uri: str, files: Mapping[str, bytes]) -> None:
         )
     except (KeyError, TypeError, ValueError, StopIteration, yaml.YAMLError) as exc:
         raise _not_as_said() from exc
-    folder = base / manifest.standard / manifest.version
-    if folder.resolve().parents[1] != base.resolve():
-        raise _not_as_said()
-    for name, content in files.items():
-        target = folder / name
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        target.write_bytes(content)
-    (folder / NAME).write_text(write_manifest(manifest), encoding="utf-8")
+    return manifest
 
 
 def _wanted(facts: Mapping[str, Any]) -> Iterator[_Wanted]:

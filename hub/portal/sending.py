@@ -51,6 +51,7 @@ from hub.portal.filling import ENCLOSURES, REVIEW, STEPS, fillings, judged_by_hu
 from hub.portal.frame import Portal
 from hub.portal.login import DEMANDED, LOGIN, LoggedIn, lacks_login, logged_out
 from hub.portal.receiving import FormVisit, forget, visit_of
+from hub.portal.reply_keys import ReplyPair
 from hub.portal.review import sections_of
 from hub.portal.session import FormSession, KeptAttachment, Running
 
@@ -222,6 +223,11 @@ class SendingPages:
         pair = self._portal.keys.take(wait=_KEY_WAIT)
         if pair is None:
             raise Overloaded(self._portal.texts.text("send.crowded"), for_people=True)
+        frozen = self._with_document(visit, asked, pair)
+        return self._portal.sessions.write(visit.session, frozen, self._portal.clock())
+
+    def _with_document(self, visit: FormVisit, asked: AskedForm, pair: ReplyPair) -> Running:
+        running = visit.running
         document = document_of(asked.form, running.answers, fillings(asked, running, self._portal))
         named = asked.named_files(document.value)
         pending = {
@@ -229,8 +235,7 @@ class SendingPages:
             "files": [each.id for each in running.attachments if not each.at or each.name in named],
             "metadata": self._metadata(visit, pair.public),
         }
-        frozen = replace(running, pending=pending, reply_key=dict(pair.private))
-        return self._portal.sessions.write(visit.session, frozen, self._portal.clock())
+        return replace(running, pending=pending, reply_key=dict(pair.private))
 
     def _demanded(self, visit: FormVisit) -> str | None:
         """Return how sure it has to be who sends: as the catalogue says now, or said at the beginning where it is away."""
@@ -420,8 +425,20 @@ class SendingPages:
             content=sent["receipt"].encode("ascii"),
             description=self._said(visit, "send.jws"),
         )
+        proof = self._proofs(visit, sent)
+        content = render_pdf(
+            self._summary(visit),
+            title=visit.running.service_name,
+            language="en" if visit.language == "en" else "de",
+            identifier=UUID(sent["submissionId"]).bytes,
+            now=datetime.fromisoformat(sent["acceptedAt"]),
+            attachments=[receipt, *(proof if sent.get("salt") else ())],
+        )
+        return _download(content, "application/pdf", f"{_file_name(sent)}.pdf")
+
+    def _proofs(self, visit: FormVisit, sent: Mapping[str, Any]) -> list[PdfAttachment]:
         document = MediaType(sent["mediaType"]).value
-        proof = [
+        return [
             PdfAttachment(
                 name=f"{_file_name(sent)}.{document.rpartition('/')[2]}",
                 media_type=document,
@@ -435,15 +452,6 @@ class SendingPages:
                 description=self._said(visit, "send.proof"),
             ),
         ]
-        content = render_pdf(
-            self._summary(visit),
-            title=visit.running.service_name,
-            language="en" if visit.language == "en" else "de",
-            identifier=UUID(sent["submissionId"]).bytes,
-            now=datetime.fromisoformat(sent["acceptedAt"]),
-            attachments=[receipt, *(proof if sent.get("salt") else ())],
-        )
-        return _download(content, "application/pdf", f"{_file_name(sent)}.pdf")
 
     def _summary(self, visit: FormVisit) -> str:
         """Return the readable page of what was sent, with what the receipt says at its head."""

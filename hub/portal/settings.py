@@ -542,13 +542,7 @@ def _file(table: DeclaredTable, key: str) -> Path | None:
 
 def _look(table: DeclaredTable, pages: Mapping[str, Path | None] | None, above: TenantLook | None) -> TenantLook:
     """Read a look; what a domain's own does not say, it has from ``above``."""
-    colours = {}
-    for key, dark in (("colour", False), ("colour_dark", True)):
-        value = table.take(key)
-        fault = None if value is None else colour_fault(value, dark=dark)
-        if fault is not None:
-            table.note(key, fault.de, fault.en)
-        colours[key] = value
+    colours = _colours(table)
     name, logo = table.take("name"), _file(table, "logo")
     if logo is not None and logo.is_file() and (fault := logo_fault(logo)) is not None:
         table.note("logo", fault.de, fault.en)
@@ -566,6 +560,17 @@ def _look(table: DeclaredTable, pages: Mapping[str, Path | None] | None, above: 
         logo=logo or above.logo,
         pages={key: pages[key] or above.pages[key] for key in PAGES},
     )
+
+
+def _colours(table: DeclaredTable) -> dict[str, Any]:
+    colours = {}
+    for key, dark in (("colour", False), ("colour_dark", True)):
+        value = table.take(key)
+        fault = None if value is None else colour_fault(value, dark=dark)
+        if fault is not None:
+            table.note(key, fault.de, fault.en)
+        colours[key] = value
+    return colours
 
 
 def _domain(table: DeclaredTable, known: Mapping[str, TenantLook]) -> str:
