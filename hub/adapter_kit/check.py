@@ -225,11 +225,7 @@ class _Run:
         try:
             instance.open()
             self._bench.strike(case.first or case.trouble, packages[0])
-            if case.first is not None:
-                self._deliver(instance, packages)
-                self._bench.arrange(case.trouble, packages[0])
-                self._bench.strike(case.trouble, packages[0])
-                packages = [again(package) for package in packages]
+            packages = self._first(instance, packages)
             started = time.monotonic()
             outcomes = self._deliver(instance, packages)
             if hasty and time.monotonic() - started > _HASTE:
@@ -238,6 +234,15 @@ class _Run:
             instance.close()
         self._compare(packages, outcomes)
         return self._wrong
+
+    def _first(self, instance: Adapter, packages: list[Package]) -> list[Package]:
+        case = self._case
+        if case.first is not None:
+            self._deliver(instance, packages)
+            self._bench.arrange(case.trouble, packages[0])
+            self._bench.strike(case.trouble, packages[0])
+            packages = [again(package) for package in packages]
+        return packages
 
     def _compare(self, packages: list[Package], outcomes: list[Outcome | None]) -> None:
         for package, outcome in zip(packages, outcomes, strict=True):

@@ -191,15 +191,7 @@ class AccountService:
         if not account.handed_by(now):
             return account
         if person.is_named and may_be_one_human(self._store, person.name, [account.name], now=now):
-            raise needs_second_person(
-                Forbidden,
-                Text(
-                    "Dieses Konto kommt aus Ihrer Hand, oder beide aus derselben. Bestätigen muss es eine dritte Person mit "
-                    "der Rolle „Betrieb“, oder der Betrieb mit „hub accounts vouch“.",
-                    "This account came from your hands, or both from the same. A third person with the right 'operate' has to "
-                    "vouch for it, or whoever runs the machine, by 'hub accounts vouch'.",
-                ),
-            )
+            raise _own_hands()
         changed = replace(account, vouched_by=person.name, reset_by=(), reset_until=None)
         audit = _audit(person, "account.vouch", account, changed, now)
         self._records.change(changed, before=account, audit=audit, end_sessions=False)
@@ -283,6 +275,18 @@ class AccountService:
             end_sessions=end_sessions,
             unless=unless if person.is_named else None,
         )
+
+
+def _own_hands() -> Forbidden:
+    return needs_second_person(
+        Forbidden,
+        Text(
+            "Dieses Konto kommt aus Ihrer Hand, oder beide aus derselben. Bestätigen muss es eine dritte Person mit "
+            "der Rolle „Betrieb“, oder der Betrieb mit „hub accounts vouch“.",
+            "This account came from your hands, or both from the same. A third person with the right 'operate' has to "
+            "vouch for it, or whoever runs the machine, by 'hub accounts vouch'.",
+        ),
+    )
 
 
 def _last() -> Conflict:

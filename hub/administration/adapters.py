@@ -271,14 +271,7 @@ class AdapterApproval:
         name = adapter or (before.adapter if before is not None else "mailbox")
         make = self._adapters.get(name)
         if make is None:
-            known = ", ".join(sorted(self._adapters))
-            raise Invalid(
-                Text(
-                    f"Diesen Adapter gibt es nicht. Bekannt sind: {known}.",
-                    f"There is no such adapter. Known are: {known}.",
-                ),
-                slug="unknown-adapter",
-            )
+            raise _no_such_adapter(", ".join(sorted(self._adapters)))
         wanted = dict(options or {})
         if self._files is not None:
             kept = before.adapter_config if before is not None and before.adapter == name else {}
@@ -402,6 +395,16 @@ class AdapterApproval:
                 )
             )
         return change
+
+
+def _no_such_adapter(known: str) -> Invalid:
+    return Invalid(
+        Text(
+            f"Diesen Adapter gibt es nicht. Bekannt sind: {known}.",
+            f"There is no such adapter. Known are: {known}.",
+        ),
+        slug="unknown-adapter",
+    )
 
 
 def _entry(destination: Destination, change: AdapterChange, action: str, by: By) -> AuditEntry:

@@ -93,12 +93,7 @@ def back_up(source: BackupSource, target: Path, *, now: datetime, recipients: Se
     """
     _require_empty(target)
     if target.is_relative_to(source.data):
-        raise ConfigurationError(
-            Text(
-                "Die Sicherung darf nicht im Datenordner selbst liegen. Nennen Sie einen anderen Datenträger.",
-                "A backup must not lie in the data folder itself. Name another disk.",
-            )
-        )
+        raise _within_itself()
     for _ in range(_TRIES):
         try:
             with _translated():
@@ -107,7 +102,20 @@ def back_up(source: BackupSource, target: Path, *, now: datetime, recipients: Se
                 return _into_folder(source, target, now)
         except _BlobGoneError:
             continue
-    raise StoreUnavailable(
+    raise _contents_missing()
+
+
+def _within_itself() -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            "Die Sicherung darf nicht im Datenordner selbst liegen. Nennen Sie einen anderen Datenträger.",
+            "A backup must not lie in the data folder itself. Name another disk.",
+        )
+    )
+
+
+def _contents_missing() -> StoreUnavailable:
+    return StoreUnavailable(
         Text(
             "Die Datenbank nennt Inhalte, die im Ablageort fehlen. Bleibt es bei einer Wiederholung dabei, sind sie "
             "verloren: Holen Sie sie aus einer früheren Sicherung (blobs).",

@@ -8,7 +8,7 @@ from datetime import datetime
 from secrets import token_urlsafe
 
 from hub.areas import Area
-from hub.errors import Invalid, Text, not_found, state_forbids
+from hub.errors import Conflict, Invalid, Text, not_found, state_forbids
 from hub.identity import (
     Person,
     Right,
@@ -72,12 +72,7 @@ class ClientService:
             require_for_persons(kind)
         name = name.strip()
         if not name or len(name) > _LONGEST_NAME or not name.isprintable() or not _TENANT.fullmatch(tenant):
-            raise Invalid(
-                Text(
-                    f"Ein Client braucht einen Namen (höchstens {_LONGEST_NAME} Zeichen) und als Mandant ein ARS-Präfix.",
-                    f"A client needs a name (at most {_LONGEST_NAME} characters) and an ARS prefix as its tenant.",
-                )
-            )
+            raise _no_client()
         place = place_for(self._store, person, area=tenant, tenant_id=tenant_id)
         client, secret = new_client(ClientKind(kind), name, now=now, tenant=place.area, manage=manage)
         client = replace(client, tenant_id=place.tenant_id)
@@ -104,10 +99,7 @@ class ClientService:
         if not self._machines:
             require_for_persons(client.kind)
         if client.disabled_at is not None:
-            raise state_forbids(
-                Text("Der Client ist gesperrt und bleibt es.", "The client is disabled and stays so."),
-                Text("Legen Sie einen neuen an.", "Create a new one."),
-            )
+            raise _disabled_for_good()
         secret = token_urlsafe(32)
         after = replace(client, secret_hash=hash_secret(secret))
         audit = _audit(person, "client.rotate", client, now)
@@ -125,6 +117,22 @@ class ClientService:
         audit = _audit(person, "client.disable", before, now, after={"disabled": True})
         self._store.parties.disable_client(client_id, now, audit=replace(audit, before={"disabled": False}))
         return after
+
+
+def _no_client() -> Invalid:
+    return Invalid(
+        Text(
+            f"Ein Client braucht einen Namen (höchstens {_LONGEST_NAME} Zeichen) und als Mandant ein ARS-Präfix.",
+            f"A client needs a name (at most {_LONGEST_NAME} characters) and an ARS prefix as its tenant.",
+        )
+    )
+
+
+def _disabled_for_good() -> Conflict:
+    return state_forbids(
+        Text("Der Client ist gesperrt und bleibt es.", "The client is disabled and stays so."),
+        Text("Legen Sie einen neuen an.", "Create a new one."),
+    )
 
 
 def _public(client: Client) -> dict[str, object]:

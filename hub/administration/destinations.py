@@ -527,13 +527,7 @@ class DestinationService:
         destination, word = self._mine(destination_id, person), By(actor=person.name, now=now, text=text)
         require_a_say(person, destination)
         if not person.is_named:
-            raise needs_second_person(
-                Forbidden,
-                Text(
-                    "Ein Signaturschlüssel gilt sofort: Zwei Personen nehmen ihn auf. Nennen Sie mit --as, wer Sie sind.",
-                    "A signature key counts at once: two persons record it. Name with --as who you are.",
-                ),
-            )
+            raise _two_for_signatures()
         key = judged(jwk, use="verify", now=now, policy=self._policy)
         if self._store.parties.key(destination_id, key["kid"]) == key:
             return KeyAddition(added=False)
@@ -621,6 +615,16 @@ class DestinationService:
         client = self._store.parties.visible_client(owner, scope=person.scope)
         if client is None or client.kind is not ClientKind.SUBSCRIBER or client.disabled_at is not None:
             raise not_found("client-not-found", owner)
+
+
+def _two_for_signatures() -> Forbidden:
+    return needs_second_person(
+        Forbidden,
+        Text(
+            "Ein Signaturschlüssel gilt sofort: Zwei Personen nehmen ihn auf. Nennen Sie mit --as, wer Sie sind.",
+            "A signature key counts at once: two persons record it. Name with --as who you are.",
+        ),
+    )
 
 
 def _require_inside(person: Person, offers: Iterable[OfferedService]) -> None:

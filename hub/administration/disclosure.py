@@ -19,9 +19,9 @@ from uuid import UUID
 
 from hub.errors import Text, not_found
 from hub.jobs.retention import Periods
-from hub.model import EVERYTHING, Event, Subject, canonical_service
+from hub.model import EVERYTHING, Destination, Event, Subject, canonical_service
 from hub.notifications.callbacks import host_of
-from hub.store import AuditEntry, AuditRecord, Case, DeliveryView, Store, StoredMessage, all_items
+from hub.store import AuditEntry, AuditRecord, CallbackView, Case, DeliveryView, Store, StoredMessage, all_items
 
 ACTION = "disclosure.access"
 _PAGE = 200
@@ -122,11 +122,7 @@ def processing(store: Store, services: Mapping[str, str], operation: Operation, 
     destinations = list(
         all_items(lambda start: store.parties.destinations(scope=EVERYTHING, offset=start, limit=_PAGE))
     )
-    offered: dict[str, list[dict[str, Any]]] = {}
-    for one in destinations:
-        recipient = {"destinationId": str(one.destination_id), "name": one.name, "adapter": one.adapter}
-        for service in one.services:
-            offered.setdefault(canonical_service(service.identifier), []).append(recipient)
+    offered = _offered(destinations)
     periods = operation.periods
     return {
         "record": "GDPR Article 30 (1)",
@@ -136,16 +132,7 @@ def processing(store: Store, services: Mapping[str, str], operation: Operation, 
         "legalBasis": "",
         "purposes": [_said(each) for each in PURPOSES],
         "categories": [{"subjects": _said(subjects), "data": _said(data)} for subjects, data in CATEGORIES],
-        "recipients": [
-            {
-                "destinationId": str(one.destination_id),
-                "name": one.name,
-                "status": one.status,
-                "adapter": one.adapter,
-                "services": len(one.services),
-            }
-            for one in destinations
-        ],
+        "recipients": [_recipient(one) for one in destinations],
         "activities": [
             {
                 "service": urn,
@@ -158,16 +145,39 @@ def processing(store: Store, services: Mapping[str, str], operation: Operation, 
         "thirdCountries": _said(
             Text("keine Übermittlung durch den Hub selbst", "no transfer by the hub itself"),
         ),
-        "retentionDays": {
-            "incomplete": _days(periods.incomplete),
-            "contentsAfterTheEnd": _days(periods.finished),
-            "unansweredInMailbox": _days(periods.unanswered),
-            "eventLogOfCase": _days(periods.case),
-            "callbacksAndMails": _days(periods.outboxes),
-            "fingerprintsOfRequests": _days(operation.idempotency),
-        },
+        "retentionDays": _retention(periods, operation.idempotency),
         "storage": {"database": operation.database, "contents": operation.contents},
         "measures": [_said(each) for each in MEASURES],
+    }
+
+
+def _offered(destinations: Iterable[Destination]) -> dict[str, list[dict[str, Any]]]:
+    offered: dict[str, list[dict[str, Any]]] = {}
+    for one in destinations:
+        recipient = {"destinationId": str(one.destination_id), "name": one.name, "adapter": one.adapter}
+        for service in one.services:
+            offered.setdefault(canonical_service(service.identifier), []).append(recipient)
+    return offered
+
+
+def _recipient(one: Destination) -> dict[str, Any]:
+    return {
+        "destinationId": str(one.destination_id),
+        "name": one.name,
+        "status": one.status,
+        "adapter": one.adapter,
+        "services": len(one.services),
+    }
+
+
+def _retention(periods: Periods, idempotency: timedelta) -> dict[str, float]:
+    return {
+        "incomplete": _days(periods.incomplete),
+        "contentsAfterTheEnd": _days(periods.finished),
+        "unansweredInMailbox": _days(periods.unanswered),
+        "eventLogOfCase": _days(periods.case),
+        "callbacksAndMails": _days(periods.outboxes),
+        "fingerprintsOfRequests": _days(idempotency),
     }
 
 
@@ -215,15 +225,7 @@ class Access:
             "messages": [self._message(each) for each in ids],
             "events": [_event(each) for each in self._events(case, None if message is None else wanted)],
             "callbacks": [
-                {
-                    "at": each.callback.created_at.isoformat(),
-                    "to": each.callback.party,
-                    "host": host_of(each.callback.url),
-                    "body": each.callback.body,
-                    "state": each.state.value,
-                    "attempts": each.attempts,
-                    "note": each.note,
-                }
+                _callback(each)
                 for each in self._store.callbacks.of_case(case.case_id)
                 if message is None or str(wanted) in each.callback.body
             ],
@@ -299,6 +301,18 @@ class Access:
             ],
             "contentsKeptDays": _days(self._periods.finished_for(message.service.identifier)),
         }
+
+
+def _callback(each: CallbackView) -> dict[str, Any]:
+    return {
+        "at": each.callback.created_at.isoformat(),
+        "to": each.callback.party,
+        "host": host_of(each.callback.url),
+        "body": each.callback.body,
+        "state": each.state.value,
+        "attempts": each.attempts,
+        "note": each.note,
+    }
 
 
 def as_text(document: Mapping[str, Any]) -> str:

@@ -156,14 +156,7 @@ class KeyApproval:
         if not people or not self.awaits_first_start(destination):
             return
         if one_human(self._store, actor, people, now=now) is OneHuman.SAME:
-            raise needs_second_person(
-                Forbidden,
-                Text(
-                    "Diesen Zustellpunkt haben Sie selbst mit seinen Schlüsseln angelegt. In Betrieb nehmen muss ihn "
-                    "jemand anderes.",
-                    "You created this destination with its keys yourself. Somebody else has to put it into service.",
-                ),
-            )
+            raise _somebody_else()
         require_second_human(self._store, actor, people, now=now)
 
     def _propose(
@@ -226,6 +219,17 @@ class KeyApproval:
         if key.kid == destination.encryption_kid:
             raise _nothing_to_change("Dieser Schlüssel ist schon in Gebrauch.", "This key is in use already.")
         judged(key.jwk, use="wrapKey", now=now, policy=self._policy)
+
+
+def _somebody_else() -> Forbidden:
+    return needs_second_person(
+        Forbidden,
+        Text(
+            "Diesen Zustellpunkt haben Sie selbst mit seinen Schlüsseln angelegt. In Betrieb nehmen muss ihn "
+            "jemand anderes.",
+            "You created this destination with its keys yourself. Somebody else has to put it into service.",
+        ),
+    )
 
 
 def _require_replacement(destination: Destination, key: StoredKey) -> None:

@@ -92,37 +92,28 @@ class Offers:
     def _regions(self, regions: Iterable[str]) -> tuple[str, ...]:
         named = list(regions)
         if not named:
-            raise Invalid(
-                Text(
-                    "Nennen Sie mindestens ein Gebiet: DE und der ARS, zum Beispiel DE06439.",
-                    "Name at least one area: DE and the ARS, for example DE06439.",
-                ),
-                slug="region-missing",
-            )
+            raise _without_region()
         for region in named:
             if region.isascii() and region.isdigit():
-                raise Invalid(
-                    Text(
-                        f"Eine Region beginnt mit DE. Schreiben Sie DE{region} statt {region}.",
-                        f"A region begins with DE. Write DE{region} instead of {region}.",
-                    ),
-                    slug="region-without-de",
-                )
+                raise _region_without_de(region)
         areas = [Area.from_region(region) for region in named if region != "DE"]
         unknown = [area.ars for area in areas if self.gazetteer.find(area) is None]
         if unknown:
-            names = ", ".join(unknown)
-            raise Invalid(
-                self.gazetteer.meant(unknown[0])
-                or Text(
-                    f"Diese Gebiete kennt das Verzeichnis nicht: {names}. „Gebiete“ unter Zuständigkeiten sucht nach Namen, "
-                    "auf der Kommandozeile „hub areas search“.",
-                    f"The gazetteer does not know these areas: {names}. 'Areas' below routing finds them by name, on the "
-                    "command line 'hub areas search' does.",
-                ),
-                slug="area-unknown",
-            )
+            raise self._unknown_areas(unknown)
         return tuple(dict.fromkeys(named))
+
+    def _unknown_areas(self, unknown: Sequence[str]) -> Invalid:
+        names = ", ".join(unknown)
+        return Invalid(
+            self.gazetteer.meant(unknown[0])
+            or Text(
+                f"Diese Gebiete kennt das Verzeichnis nicht: {names}. „Gebiete“ unter Zuständigkeiten sucht nach Namen, "
+                "auf der Kommandozeile „hub areas search“.",
+                f"The gazetteer does not know these areas: {names}. 'Areas' below routing finds them by name, on the "
+                "command line 'hub areas search' does.",
+            ),
+            slug="area-unknown",
+        )
 
     def _schemas(self, urn: str, named: Sequence[NamedSchema]) -> tuple[tuple[str, str], ...]:
         if named:
@@ -185,6 +176,26 @@ class Offers:
             ),
             slug="service-unknown",
         )
+
+
+def _without_region() -> Invalid:
+    return Invalid(
+        Text(
+            "Nennen Sie mindestens ein Gebiet: DE und der ARS, zum Beispiel DE06439.",
+            "Name at least one area: DE and the ARS, for example DE06439.",
+        ),
+        slug="region-missing",
+    )
+
+
+def _region_without_de(region: str) -> Invalid:
+    return Invalid(
+        Text(
+            f"Eine Region beginnt mit DE. Schreiben Sie DE{region} statt {region}.",
+            f"A region begins with DE. Write DE{region} instead of {region}.",
+        ),
+        slug="region-without-de",
+    )
 
 
 def without(before: Sequence[OfferedService], service: str) -> list[OfferedService]:

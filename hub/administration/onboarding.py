@@ -92,11 +92,7 @@ class OnboardingService:
         for row, plan in plans:
             before = waiting.get(plan.ars)
             if before is not None and Plan.of(before.plan) != plan:
-                text = Text(
-                    f"Wartet in Aufnahme {before.run_id} mit anderen Angaben auf eine zweite Person.",
-                    f"Waits in onboarding {before.run_id} with other contents for a second person.",
-                )
-                faults.append(sheet.fault(row, "ars", text))
+                faults.append(sheet.fault(row, "ars", _waits_otherwise(before.run_id)))
         there = self._all_there(now)
         for row, plan in plans:
             faults += self._foreign(sheet, row, plan, there, [person])
@@ -133,7 +129,13 @@ class OnboardingService:
             return HandedIn(run=self._kept.run(min(run_ids)) if run_ids else None, changes=changes)
         titled = _text(title) or f"{now:%Y-%m-%d}"
         run = OnboardingRun(title=titled, proposed_by=person.name, proposed_at=now)
-        rows = [
+        rows = self._rows(new)
+        said = {"title": titled, "rows": len(rows), "areas": [each.ars for each in rows[:_MOST_NAMED]]}
+        audit = AuditEntry(at=now, actor=person.name, action="onboarding.propose", target="onboarding", after=said)
+        return HandedIn(run=self._kept.add(run, rows, audit=audit), changes=changes)
+
+    def _rows(self, new: Sequence[RowChange]) -> list[OnboardingRow]:
+        return [
             OnboardingRow(
                 ars=each.plan.ars,
                 number=each.row.number,
@@ -143,9 +145,6 @@ class OnboardingService:
             )
             for each in new
         ]
-        said = {"title": titled, "rows": len(rows), "areas": [each.ars for each in rows[:_MOST_NAMED]]}
-        audit = AuditEntry(at=now, actor=person.name, action="onboarding.propose", target="onboarding", after=said)
-        return HandedIn(run=self._kept.add(run, rows, audit=audit), changes=changes)
 
     # --- What a second person says
 
@@ -542,6 +541,13 @@ class OnboardingService:
             after={"run": run.run_id, "rows": run.rows, "proposed_by": run.proposed_by, "text": remark},
         )
         return self._kept.decide(run.run_id, state, by=person.name, at=now, remark=remark, audit=audit)
+
+
+def _waits_otherwise(run_id: int) -> Text:
+    return Text(
+        f"Wartet in Aufnahme {run_id} mit anderen Angaben auf eine zweite Person.",
+        f"Waits in onboarding {run_id} with other contents for a second person.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any
@@ -156,13 +156,7 @@ def _answer(document: dict[str, Any]) -> ConnexionResponse:
 def _page(register: AiRegister, past: Sequence[_Publication], number: int | None, lang: str) -> Iterator[str]:
     yield f"<h1>{_said(Text('KI-Register', 'Register of AI systems'), lang)}</h1>"
     kept = "" if number is None else f"&amp;register={number}"
-    other = Text(
-        f'<a href="/ai?lang=en{kept}" lang="en">English</a>', f'<a href="/ai?lang=de{kept}" lang="de">Deutsch</a>'
-    )
-    yield (
-        f'<p>{_said(other, lang)} · <a href="/hub/v1/ai-systems?lang={lang}{kept}">JSON</a> · '
-        f'<a href="/hub/v1/ai-systems/publication?lang={lang}">{_said(_STANDARD, lang)}</a></p>'
-    )
+    yield _links(kept, lang)
     if number is not None:
         yield f'<p class="kern-alert kern-alert--warning">{_said(_EARLIER, lang).format(number=number)}</p>'
     used = [each for each in register if each.status is not SystemStatus.OUT_OF_USE]
@@ -180,6 +174,16 @@ def _page(register: AiRegister, past: Sequence[_Publication], number: int | None
     for each in withdrawn:
         yield from _section(each, lang)
     yield from _publications(past, lang)
+
+
+def _links(kept: str, lang: str) -> str:
+    other = Text(
+        f'<a href="/ai?lang=en{kept}" lang="en">English</a>', f'<a href="/ai?lang=de{kept}" lang="de">Deutsch</a>'
+    )
+    return (
+        f'<p>{_said(other, lang)} · <a href="/hub/v1/ai-systems?lang={lang}{kept}">JSON</a> · '
+        f'<a href="/hub/v1/ai-systems/publication?lang={lang}">{_said(_STANDARD, lang)}</a></p>'
+    )
 
 
 _STANDARD = Text("Veröffentlichungsstandard 1.0", "Publication standard 1.0")
@@ -213,6 +217,22 @@ def _section(system: AiSystem, lang: str) -> Iterator[str]:
     said, name = as_json(system, lang), escape(system.id)
     yield f'<section id="{name}" class="card" aria-labelledby="h-{name}"><h2 id="h-{name}">{escape(said["name"])}</h2>'
     yield f'<p>{escape(said["description_short"])}</p><dl class="facts">'
+    yield from _standing_of(said, lang)
+    for member, label in _LABELS.items():
+        if said[member]:
+            yield _entry(_said(label, lang), _linked(said[member]) if member in _LINKED else escape(said[member]))
+    for member, label in _GROUPS.items():
+        for each in said[member]:
+            yield _entry(_said(label, lang), _titled(each))
+    for each in said["versions"]:
+        until = each["until"] or _said(Text("heute", "today"), lang)
+        yield _entry(_said(Text("Version", "Version"), lang), escape(f"{each['version']}: {each['since']} – {until}"))
+    for each in said["services"]:
+        yield _entry(_said(Text("Leistung", "Service"), lang), escape(each))
+    yield "</dl></section>"
+
+
+def _standing_of(said: Mapping[str, Any], lang: str) -> Iterator[str]:
     yield _entry(_said(Text("Art", "Kind"), lang), escape(_said(_KINDS[said["kind"]], lang)))
     yield _entry(_said(Text("Stand", "Status"), lang), escape(_said(_STATUS[said["status"]], lang)))
     yield _entry(
@@ -227,18 +247,6 @@ def _section(system: AiSystem, lang: str) -> Iterator[str]:
         _said(Text("Risikoklasse", "Risk class"), lang),
         escape(f"{_said(_RISKS[risk['class']], lang)}: {risk['reason']}"),
     )
-    for member, label in _LABELS.items():
-        if said[member]:
-            yield _entry(_said(label, lang), _linked(said[member]) if member in _LINKED else escape(said[member]))
-    for member, label in _GROUPS.items():
-        for each in said[member]:
-            yield _entry(_said(label, lang), _titled(each))
-    for each in said["versions"]:
-        until = each["until"] or _said(Text("heute", "today"), lang)
-        yield _entry(_said(Text("Version", "Version"), lang), escape(f"{each['version']}: {each['since']} – {until}"))
-    for each in said["services"]:
-        yield _entry(_said(Text("Leistung", "Service"), lang), escape(each))
-    yield "</dl></section>"
 
 
 _LINKED = frozenset({*ADDRESSES, "contact_email"})

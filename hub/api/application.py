@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -195,14 +195,16 @@ def refuse_recursion(contract: Mapping[str, Any], node: Any, way: tuple[str, ...
                 if name not in _FREE_VALUES:
                     refuse_recursion(contract, child, way, known)
         elif target in way:
-            raise ConfigurationError(
-                Text(
-                    f"{target} in openapi.yaml verweist auf sich selbst.", f"{target} in openapi.yaml leads to itself."
-                )
-            )
+            raise _recursive(target)
         elif target not in known:
             refuse_recursion(contract, resolved(contract, node), (*way, target), known)
             known.add(target)
+
+
+def _recursive(target: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(f"{target} in openapi.yaml verweist auf sich selbst.", f"{target} in openapi.yaml leads to itself.")
+    )
 
 
 #: What takes data of whoever calls them by the family of their media type: the plain door.
@@ -215,12 +217,7 @@ def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
         for method, path, operation in operations(contract)
         for media_type, content in resolved(contract, operation.get("requestBody", {})).get("content", {}).items()
     ]
-    caps = []
-    for method, path, operation, media_type, schema in bodies:
-        name = resolved(contract, schema).get("x-limit")
-        size = limits.overrides.get(operation["operationId"], getattr(limits, LIMITS[name]) if name else limits.json)
-        if size != limits.json:
-            caps.append(Cap(method=method, path=_pattern(path), media_type=media_type, size=size))
+    caps = _caps(bodies, contract, limits)
     return Surface(
         media_types=frozenset(media_type for *_, media_type, _ in bodies),
         caps=tuple(caps),
@@ -239,6 +236,18 @@ def _surface(contract: Mapping[str, Any], limits: RequestLimits) -> Surface:
             if "requestBody" in operation
         ),
     )
+
+
+def _caps(
+    bodies: Iterable[tuple[str, str, Mapping[str, Any], str, Any]], contract: Mapping[str, Any], limits: RequestLimits
+) -> list[Cap]:
+    caps = []
+    for method, path, operation, media_type, schema in bodies:
+        name = resolved(contract, schema).get("x-limit")
+        size = limits.overrides.get(operation["operationId"], getattr(limits, LIMITS[name]) if name else limits.json)
+        if size != limits.json:
+            caps.append(Cap(method=method, path=_pattern(path), media_type=media_type, size=size))
+    return caps
 
 
 def _repeatable(contract: Mapping[str, Any]) -> Iterator[str]:

@@ -38,7 +38,7 @@ from hub.areas import Gazetteer
 from hub.errors import Malformed, Text, TooLarge
 from hub.identity import Caller, require_sending
 from hub.intake import Accepted, Intake, Reception, Replay
-from hub.intake.status import Progress, StatusDesk, reference_in
+from hub.intake.status import HistoryStep, Progress, StatusDesk, reference_in
 from hub.intake.uploads import NamedUpload, Poured, UploadDesk, without_uploads
 from hub.model import Application, Callback, Cover, MediaType, State, canonical_service, service_names
 from hub.services import DeadlineRule
@@ -393,14 +393,7 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
         "state": progress.state.value,
         "delivery": progress.delivery,
         "acceptedAt": progress.accepted_at.isoformat(timespec="milliseconds"),
-        "history": [
-            {
-                "at": step.at.isoformat(timespec="milliseconds"),
-                "step": step.step,
-                "text": {"de": step.text.de, "en": step.text.en},
-            }
-            for step in progress.history
-        ],
+        "history": [_step_json(step) for step in progress.history],
         "aiSteps": progress.ai_steps,
         "links": {"self": link, "receipt": f"{link}/receipt"},
         **({} if progress.external_reference is None else {"externalReference": progress.external_reference}),
@@ -408,6 +401,14 @@ def _progress_json(progress: Progress, base_url: str) -> dict[str, Any]:
         **({"deadlines": [_deadline_json(*each) for each in progress.deadlines]} if progress.deadlines else {}),
         **({} if progress.forwarded_to is None else {"forwardedTo": dict(progress.forwarded_to)}),
         **({} if progress.forwarded_from is None else {"forwardedFrom": dict(progress.forwarded_from)}),
+    }
+
+
+def _step_json(step: HistoryStep) -> dict[str, Any]:
+    return {
+        "at": step.at.isoformat(timespec="milliseconds"),
+        "step": step.step,
+        "text": {"de": step.text.de, "en": step.text.en},
     }
 
 

@@ -251,12 +251,16 @@ def _draft4(schema: Mapping[str, Any], direction: str, depth: int) -> dict[str, 
         plain["properties"] = {
             name: _draft4(inner, direction, depth + 1) for name, inner in schema["properties"].items()
         }
+    _drop_hidden(plain, schema, direction)
+    return _nullable(plain) if schema.get("nullable") else plain
+
+
+def _drop_hidden(plain: dict[str, Any], schema: Mapping[str, Any], direction: str) -> None:
     hidden = {name for name, inner in schema.get("properties", {}).items() if inner.get(_HIDDEN_IN[direction])}
     if hidden & set(schema.get("required", ())):
         plain["required"] = [name for name in schema["required"] if name not in hidden]
         if not plain["required"]:
             del plain["required"]
-    return _nullable(plain) if schema.get("nullable") else plain
 
 
 def _nullable(plain: dict[str, Any]) -> dict[str, Any]:

@@ -162,16 +162,19 @@ class Feed:
             f'<link rel="self" type="{MEDIA_TYPE}" href="{_plain(self._base_url)}/feed"/>',
         ]
         for each in changes:
-            lines += [
-                "<entry>",
-                f"<id>{_name(self._base_url, each.name)}</id>",
-                f"<title>{_plain(getattr(each.title, language))}</title>",
-                f"<updated>{_moment(each.at)}</updated>",
-                f'<link rel="alternate" href="{_plain(self._base_url + each.path)}"/>',
-                f'<content type="text">{_plain(getattr(each.text, language))}</content>',
-                "</entry>",
-            ]
+            lines += self._entry(each, language)
         return "\n".join([*lines, "</feed>", ""]).encode()
+
+    def _entry(self, each: FeedEntry, language: str) -> list[str]:
+        return [
+            "<entry>",
+            f"<id>{_name(self._base_url, each.name)}</id>",
+            f"<title>{_plain(getattr(each.title, language))}</title>",
+            f"<updated>{_moment(each.at)}</updated>",
+            f'<link rel="alternate" href="{_plain(self._base_url + each.path)}"/>',
+            f'<content type="text">{_plain(getattr(each.text, language))}</content>',
+            "</entry>",
+        ]
 
 
 def _of_interfaces(points: str) -> str:

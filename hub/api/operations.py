@@ -389,19 +389,25 @@ def area_of(ars: str | None, ags: str | None, gazetteer: Gazetteer) -> Area:
     if ars is not None and ags is None:
         return Area.from_ars(ars)
     if ags is None or ars is not None:
-        raise Malformed(
-            Text(
-                "Geben Sie genau einen der Parameter ars und ags an.", "Give exactly one of the parameters ars and ags."
-            )
-        )
+        raise _not_one_key()
     place = gazetteer.by_ags(ags)
     if place is None:
-        raise NoRoute(
-            gazetteer.meant(ags)
-            or Text(
-                "Diesen AGS gibt es im Gebietsverzeichnis nicht. Prüfen Sie die 8 Ziffern.",
-                "The gazetteer has no such AGS. Check its 8 digits.",
-            ),
-            nearest=[],
-        )
+        raise _no_such_ags(ags, gazetteer)
     return place.area
+
+
+def _not_one_key() -> Malformed:
+    return Malformed(
+        Text("Geben Sie genau einen der Parameter ars und ags an.", "Give exactly one of the parameters ars and ags.")
+    )
+
+
+def _no_such_ags(ags: str, gazetteer: Gazetteer) -> NoRoute:
+    return NoRoute(
+        gazetteer.meant(ags)
+        or Text(
+            "Diesen AGS gibt es im Gebietsverzeichnis nicht. Prüfen Sie die 8 Ziffern.",
+            "The gazetteer has no such AGS. Check its 8 digits.",
+        ),
+        nearest=[],
+    )

@@ -176,12 +176,7 @@ def _group(title: tuple[str, str], links: Iterable[tuple[str, str, str]]) -> str
 
 def _picture() -> str:
     """Draw the walk of an application; the style sheet colours it, in light and in dark."""
-    steps = "".join(
-        f'<rect x="{261 + 110 * place}" y="52" width="100" height="56" rx="4" class="walk__step"/>'
-        + _label(311 + 110 * place, 76, de, 16)
-        + _label(311 + 110 * place, 97, en, 13)
-        for place, (de, en) in enumerate(_STEPS)
-    )
+    steps = _walked()
     return (
         '<svg class="walk" viewBox="0 0 1060 172" role="img" aria-labelledby="walk" font-family="inherit">'
         '<title id="walk">Ein Onlinedienst reicht einen Antrag ein; der Hub prüft, ordnet zu, versiegelt, beweist und stellt '
@@ -196,6 +191,15 @@ def _picture() -> str:
         + _arrow("M972 116 V130 H88 V118 m-5 8 l5 -8 l5 8")
         + _label(531, 150, "angenommen oder abgelehnt, signiert / accepted or rejected, signed", 13)
         + "</svg>"
+    )
+
+
+def _walked() -> str:
+    return "".join(
+        f'<rect x="{261 + 110 * place}" y="52" width="100" height="56" rx="4" class="walk__step"/>'
+        + _label(311 + 110 * place, 76, de, 16)
+        + _label(311 + 110 * place, 97, en, 13)
+        for place, (de, en) in enumerate(_STEPS)
     )
 
 

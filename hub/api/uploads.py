@@ -224,13 +224,7 @@ def _asked() -> Request:
     """
     request = visit()
     if request.headers.get("tus-resumable") != VERSION:
-        raise Malformed(
-            Text(
-                f"Der Hub spricht TUS {VERSION}. Senden Sie die Kopfzeile Tus-Resumable: {VERSION}.",
-                f"The hub speaks TUS {VERSION}. Send the header field Tus-Resumable: {VERSION}.",
-            ),
-            slug="tus-version",
-        )
+        raise _other_version()
     if _OVERRIDE in request.headers:
         raise Malformed(
             Text(
@@ -239,6 +233,16 @@ def _asked() -> Request:
             )
         )
     return request
+
+
+def _other_version() -> Malformed:
+    return Malformed(
+        Text(
+            f"Der Hub spricht TUS {VERSION}. Senden Sie die Kopfzeile Tus-Resumable: {VERSION}.",
+            f"The hub speaks TUS {VERSION}. Send the header field Tus-Resumable: {VERSION}.",
+        ),
+        slug="tus-version",
+    )
 
 
 def _length(request: Request, kind: ConcatKind) -> int | None:

@@ -32,7 +32,18 @@ from hub.errors import ConfigurationError, Text, Unavailable
 from hub.files import vault
 from hub.forms.pdf import missing_for_pdf
 from hub.model import EVERYTHING, Destination, OutcomeKind
-from hub.observability.diagnosis import MARK, SELF_CHECK, Diagnosis, away, bounded, doubtful, faulty, of_error, well
+from hub.observability.diagnosis import (
+    MARK,
+    SELF_CHECK,
+    Check,
+    Diagnosis,
+    away,
+    bounded,
+    doubtful,
+    faulty,
+    of_error,
+    well,
+)
 from hub.observability.legal_time import ClockReading, ClockState, ask_kernel
 from hub.scanning import signatures_made
 from hub.store import Store, StoredKey, all_items
@@ -90,7 +101,17 @@ class Doctor:
 
     def examine(self, *names: str) -> Iterator[Diagnosis]:
         """Yield what each check finds, or what those of some names do, in the order in which one would mend it."""
-        checks = {
+        checks = self._checks()
+        try:
+            for about, check in checks.items():
+                if not names or about in names:
+                    yield from bounded(about, check, seconds=_LIMIT)
+        finally:
+            if self._store is not None:
+                self._store.close()
+
+    def _checks(self) -> dict[str, Check]:
+        return {
             "files": self._files,
             "disk": self._disk,
             "database": self._database,
@@ -106,13 +127,6 @@ class Doctor:
             "peers": self._peers,
             "certificates": self._certificates,
         }
-        try:
-            for about, check in checks.items():
-                if not names or about in names:
-                    yield from bounded(about, check, seconds=_LIMIT)
-        finally:
-            if self._store is not None:
-                self._store.close()
 
     def _files(self) -> Iterator[Diagnosis]:
         faults = list(file_faults(self._settings))
@@ -189,14 +203,7 @@ class Doctor:
                 "tables", f"Stand {current}, trägt auch dieses Programm", f"at {current}, carries this program, too"
             )
         elif current is not None and current > (head or ""):
-            yield faulty(
-                "tables",
-                Text(
-                    f"Stand {current}, neuer als dieses Programm ({head})",
-                    f"at {current}, newer than this program ({head})",
-                ),
-                Text("das neuere Programm nehmen", "take the newer program"),
-            )
+            yield _newer_tables(current, head)
         else:
             yield doubtful(
                 "tables",
@@ -298,23 +305,9 @@ class Doctor:
         named = urlsplit(self._settings.canonical_url)
         said, client = seen.get("x-forwarded-for", ""), seen.get("client", "")
         if named.scheme == "https" and not said:
-            yield faulty(
-                "proxy",
-                Text("der Proxy sagt nicht, wer fragt", "the proxy does not say who asks"),
-                Text(
-                    "X-Forwarded-For und X-Forwarded-Proto setzen lassen",
-                    "have X-Forwarded-For and X-Forwarded-Proto set",
-                ),
-            )
+            yield _silent_proxy()
         elif said and client not in {each.strip() for each in said.split(",")}:
-            yield faulty(
-                "proxy",
-                Text(
-                    f"dem Proxy {client} wird nicht geglaubt: Alle Fragenden gelten als einer",
-                    f"the proxy {client} is not believed: all who ask count as one",
-                ),
-                Text(f"FORWARDED_ALLOW_IPS={client} setzen", f"set FORWARDED_ALLOW_IPS={client}"),
-            )
+            yield _unbelieved_proxy(client)
         elif said and seen.get("scheme") != named.scheme:
             yield faulty(
                 "proxy",
@@ -327,14 +320,7 @@ class Doctor:
     def _mail(self) -> Iterator[Diagnosis]:
         server = open_mail_server(self._settings)
         if server is None:
-            yield doubtful(
-                "mail",
-                Text(
-                    "kein Mailserver: Hinweise nur auf den Verwaltungsseiten",
-                    "no mail server: notices on the admin pages only",
-                ),
-                Text("smtp_host setzen", "set smtp_host"),
-            )
+            yield _no_mail_server()
             return
         where = f"{server.host}:{server.port}"
         hello = server.sender.partition("@")[2]
@@ -371,14 +357,7 @@ class Doctor:
             return
         version = scanner.version()
         if version is None:
-            yield away(
-                "scanner",
-                Text(f"{scanner.place} antwortet nicht", f"{scanner.place} does not answer"),
-                Text(
-                    "läuft der Scanner? scan prüfen: Rechte des Sockets, Name des ICAP-Dienstes (er muss 204 erlauben)",
-                    "does it run? check scan: the socket's modes, the ICAP service's name (it has to allow 204)",
-                ),
-            )
+            yield _silent_scanner(str(scanner.place))
             return
         made, most = signatures_made(version), timedelta(days=self._settings.scan_signature_days)
         if made is not None and most and self._now() - made > most:
@@ -497,6 +476,61 @@ class Doctor:
             yield doubtful(
                 about, Text(f"{what}: läuft am {ends:%d.%m.%Y} ab", f"{what}: ends on {ends:%Y-%m-%d}"), todo
             )
+
+
+def _newer_tables(current: str, head: str | None) -> Diagnosis:
+    return faulty(
+        "tables",
+        Text(
+            f"Stand {current}, neuer als dieses Programm ({head})",
+            f"at {current}, newer than this program ({head})",
+        ),
+        Text("das neuere Programm nehmen", "take the newer program"),
+    )
+
+
+def _silent_proxy() -> Diagnosis:
+    return faulty(
+        "proxy",
+        Text("der Proxy sagt nicht, wer fragt", "the proxy does not say who asks"),
+        Text(
+            "X-Forwarded-For und X-Forwarded-Proto setzen lassen",
+            "have X-Forwarded-For and X-Forwarded-Proto set",
+        ),
+    )
+
+
+def _unbelieved_proxy(client: str) -> Diagnosis:
+    return faulty(
+        "proxy",
+        Text(
+            f"dem Proxy {client} wird nicht geglaubt: Alle Fragenden gelten als einer",
+            f"the proxy {client} is not believed: all who ask count as one",
+        ),
+        Text(f"FORWARDED_ALLOW_IPS={client} setzen", f"set FORWARDED_ALLOW_IPS={client}"),
+    )
+
+
+def _no_mail_server() -> Diagnosis:
+    return doubtful(
+        "mail",
+        Text(
+            "kein Mailserver: Hinweise nur auf den Verwaltungsseiten",
+            "no mail server: notices on the admin pages only",
+        ),
+        Text("smtp_host setzen", "set smtp_host"),
+    )
+
+
+def _silent_scanner(place: str) -> Diagnosis:
+    return away(
+        "scanner",
+        Text(f"{place} antwortet nicht", f"{place} does not answer"),
+        Text(
+            "läuft der Scanner? scan prüfen: Rechte des Sockets, Name des ICAP-Dienstes (er muss 204 erlauben)",
+            "does it run? check scan: the socket's modes, the ICAP service's name (it has to allow 204)",
+        ),
+    )
 
 
 def _skew(about: str, difference: timedelta, whose: Text) -> Diagnosis:

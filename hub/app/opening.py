@@ -125,24 +125,9 @@ def open_login(
     """
     if not settings.openid_issuer:
         return None
-    try:
-        secret = vault.read_text(Path(settings.openid_client_secret_file), most=_LONGEST_SECRET)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            Text("openid_client_secret_file ist nicht lesbar.", "openid_client_secret_file cannot be read.")
-        ) from error
-    registration = Registration(
-        issuer=settings.openid_issuer,
-        client_id=settings.openid_client_id,
-        secret=secret,
-        redirect_uri=f"{base_url}{CALLBACK_PATH}",
-        scopes=tuple(settings.openid_scopes.split()),
-    )
-    outbound = Outbound(
-        allow_private_addresses=settings.allow_private_addresses or settings.openid_private_network,
-        any_port=True,
-        answer_limit=_PROVIDER_ANSWER_LIMIT,
-    )
+    secret = _openid_secret(settings)
+    registration = _registration(settings, secret, base_url=base_url)
+    outbound = _to_provider(settings)
     return OpenIdLogin(
         store=store,
         accounts=accounts,
@@ -150,6 +135,34 @@ def open_login(
         provider=Provider(registration=registration, outbound=outbound),
         grants=Grants.load(Path(settings.openid_roles_file), settings.openid_roles_claim),
         failed=failed,
+    )
+
+
+def _openid_secret(settings: Settings) -> str:
+    try:
+        secret = vault.read_text(Path(settings.openid_client_secret_file), most=_LONGEST_SECRET)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            Text("openid_client_secret_file ist nicht lesbar.", "openid_client_secret_file cannot be read.")
+        ) from error
+    return secret
+
+
+def _registration(settings: Settings, secret: str, *, base_url: str) -> Registration:
+    return Registration(
+        issuer=settings.openid_issuer,
+        client_id=settings.openid_client_id,
+        secret=secret,
+        redirect_uri=f"{base_url}{CALLBACK_PATH}",
+        scopes=tuple(settings.openid_scopes.split()),
+    )
+
+
+def _to_provider(settings: Settings) -> Outbound:
+    return Outbound(
+        allow_private_addresses=settings.allow_private_addresses or settings.openid_private_network,
+        any_port=True,
+        answer_limit=_PROVIDER_ANSWER_LIMIT,
     )
 
 

@@ -112,15 +112,18 @@ def refuse_demo(hub: Context) -> None:
         or hub.store.audit.entries(scope=EVERYTHING, actor="demo", action="account.", target="demo-", limit=1).total
     )
     if left or made:
-        what = left or "hub.sqlite"
-        raise ConfigurationError(
-            Text(
-                f"Der Datenordner {hub.settings.data} stammt aus der Vorführung „hub run“ ({what}): Ihre Schlüssel, Clients "
-                "und Konten sind nicht geheim. Beginnen Sie production mit einem leeren Ordner und einer leeren Datenbank.",
-                f"The data folder {hub.settings.data} was made by the demo 'hub run' ({what}): its keys, clients and accounts "
-                "are no secret. Begin production with an empty folder (--data) and an empty database.",
-            )
+        raise _made_by_demo(hub.settings.data, left or "hub.sqlite")
+
+
+def _made_by_demo(data: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Der Datenordner {data} stammt aus der Vorführung „hub run“ ({what}): Ihre Schlüssel, Clients "
+            "und Konten sind nicht geheim. Beginnen Sie production mit einem leeren Ordner und einer leeren Datenbank.",
+            f"The data folder {data} was made by the demo 'hub run' ({what}): its keys, clients and accounts "
+            "are no secret. Begin production with an empty folder (--data) and an empty database.",
         )
+    )
 
 
 @contextmanager
@@ -207,15 +210,7 @@ def _said(mark: bytes) -> dict[str, str]:
 
 def _require_same(folder: Path, mine: Mapping[str, str], first: Mapping[str, str]) -> None:
     if first.get("database", mine["database"]) != mine["database"]:
-        raise Unavailable(
-            Text(
-                f"Aus dem Ordner {folder} läuft schon ein Hub auf einer anderen Datenbank; beide unterschrieben mit denselben "
-                "Schlüsseln. Beenden Sie den anderen, nennen Sie dieselbe Datenbank (database_url) oder einen anderen Ordner "
-                "(--data).",
-                f"A hub runs from the folder {folder} already, on another database; both would sign with the same keys. Stop "
-                "the other, name the same database (database_url) or another folder (--data).",
-            )
-        )
+        raise _other_database(folder)
     theirs = first.get("address")
     if theirs and mine["address"] and theirs != mine["address"]:
         raise Unavailable(
@@ -228,6 +223,18 @@ def _require_same(folder: Path, mine: Mapping[str, str], first: Mapping[str, str
                 "other, or name another folder (--data).",
             )
         )
+
+
+def _other_database(folder: Path) -> Unavailable:
+    return Unavailable(
+        Text(
+            f"Aus dem Ordner {folder} läuft schon ein Hub auf einer anderen Datenbank; beide unterschrieben mit denselben "
+            "Schlüsseln. Beenden Sie den anderen, nennen Sie dieselbe Datenbank (database_url) oder einen anderen Ordner "
+            "(--data).",
+            f"A hub runs from the folder {folder} already, on another database; both would sign with the same keys. Stop "
+            "the other, name the same database (database_url) or another folder (--data).",
+        )
+    )
 
 
 def announce(hub: Context, what: str) -> None:

@@ -83,19 +83,9 @@ class Area:
         if _DISTRICT_FREE.fullmatch(text):
             return cls(f"{text[:5]}0000000")
         if len(text) == AGS_LENGTH:
-            raise Invalid(
-                Text(
-                    f"Zum AGS {text} lässt sich der ARS nicht ausrechnen. Geben Sie den ARS mit 12 Stellen an.",
-                    f"The ARS cannot be computed from AGS {text}. Give the ARS with 12 digits.",
-                )
-            )
+            raise _not_to_compute(text)
         if len(text) not in (2, 3, 5):
-            raise Invalid(
-                Text(
-                    f"Ein AGS hat 2, 3, 5 oder 8 Stellen, dieser hat {len(text)}. Prüfen Sie führende Nullen.",
-                    f"An AGS has 2, 3, 5 or 8 digits, this one has {len(text)}. Check for lost leading zeros.",
-                )
-            )
+            raise _no_ags(text)
         return cls(text)
 
     @classmethod
@@ -133,6 +123,24 @@ class Area:
         """The next larger area; None for a land."""
         wider = self.prefixes()[1:]
         return Area(wider[0]) if wider else None
+
+
+def _not_to_compute(text: str) -> Invalid:
+    return Invalid(
+        Text(
+            f"Zum AGS {text} lässt sich der ARS nicht ausrechnen. Geben Sie den ARS mit 12 Stellen an.",
+            f"The ARS cannot be computed from AGS {text}. Give the ARS with 12 digits.",
+        )
+    )
+
+
+def _no_ags(text: str) -> Invalid:
+    return Invalid(
+        Text(
+            f"Ein AGS hat 2, 3, 5 oder 8 Stellen, dieser hat {len(text)}. Prüfen Sie führende Nullen.",
+            f"An AGS has 2, 3, 5 or 8 digits, this one has {len(text)}. Check for lost leading zeros.",
+        )
+    )
 
 
 def _require_digits(text: str, what: str) -> None:

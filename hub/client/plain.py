@@ -284,16 +284,7 @@ class PlainDoor:
             headers={"Content-Type": media_type.value},
             repeatable=True,
         )
-        total, valid = found.get("total"), found.get("valid")
-        if not isinstance(total, int) or not isinstance(valid, bool):
-            raise unreadable()
-        return Report(
-            valid=valid,
-            complete=bool(found.get("complete", True)),
-            total=total,
-            violations=tuple(listed(found, "violations")),
-            document=found,
-        )
+        return _report(found)
 
     def schemas(self, standard: str | None = None) -> Sequence[Mapping[str, Any]]:
         """Return all schemas, or those of one standard, as the catalogue describes them."""
@@ -343,6 +334,19 @@ class PlainDoor:
                 slug="receipt-not-genuine",
                 receipt=token,
             ) from exc
+
+
+def _report(found: Mapping[str, Any]) -> Report:
+    total, valid = found.get("total"), found.get("valid")
+    if not isinstance(total, int) or not isinstance(valid, bool):
+        raise unreadable()
+    return Report(
+        valid=valid,
+        complete=bool(found.get("complete", True)),
+        total=total,
+        violations=tuple(listed(found, "violations")),
+        document=found,
+    )
 
 
 def _step(document: Mapping[str, Any]) -> Step:

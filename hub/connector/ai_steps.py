@@ -18,7 +18,7 @@ from uuid import UUID
 
 from hub.client.fit_connect import Named, signed_answer
 from hub.client.forwarding import Forwarder
-from hub.connector.journal import Journal
+from hub.connector.journal import Entry, Journal
 from hub.connector.opening import Keys
 from hub.connector.refusals import no_such_case
 from hub.errors import HubError, IdempotencyConflict, Invalid, Text, Unavailable
@@ -94,29 +94,27 @@ class AiStepBook:
         entry = self._journal.find(submission_id)
         if entry is None:
             raise no_such_case()
-        try:
-            step = AiStep.read(said)
-        except ValueError as exc:
-            raise _no_step(str(exc)) from exc
+        step = _read(said)
         message = Named(subject=Subject.SUBMISSION, message_id=submission_id, case_id=entry.case_id)
         key = self._keys[entry.destination_id].signing
         _, token = signed_answer(message, entry.destination_id, key, EventKind.AI_STEP, step.payload(), now)
         text = json.dumps(step.payload(), sort_keys=True)
+        self._insert(entry, request_id, text, token, who=who, now=now)
+        found = self.find(request_id)
+        if found is None or (found.submission_id, found.step) != (submission_id, step):
+            raise _another_step()
+        return found
+
+    def _insert(self, entry: Entry, request_id: UUID, text: str, token: str, *, who: str, now: datetime) -> None:
         with self._journal.writing() as connection:
             connection.execute(
                 "INSERT INTO ai_step (request_id, case_id, submission_id, said, author, at, token, state, due)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING",
                 (
-                    *(str(request_id), str(entry.case_id), str(submission_id), text, who, now.isoformat(), token),
+                    *(str(request_id), str(entry.case_id), str(entry.submission_id), text, who, now.isoformat(), token),
                     *(StepState.WRITTEN, now.timestamp()),
                 ),
             )
-        found = self.find(request_id)
-        if found is None or (found.submission_id, found.step) != (submission_id, step):
-            raise IdempotencyConflict(
-                Text("Diese Kennung gehört zu einem anderen KI-Schritt.", "This id belongs to another AI step.")
-            )
-        return found
 
     def find(self, request_id: UUID) -> WrittenStep | None:
         """Return a step by its author's id, or None."""
@@ -164,6 +162,20 @@ class AiStepBook:
                 "UPDATE ai_step SET state = ?, tries = ?, due = ?, note = ? WHERE request_id = ?",
                 (state, tries, due.timestamp(), note, request_id),
             )
+
+
+def _read(said: Mapping[str, Any]) -> AiStep:
+    try:
+        step = AiStep.read(said)
+    except ValueError as exc:
+        raise _no_step(str(exc)) from exc
+    return step
+
+
+def _another_step() -> IdempotencyConflict:
+    return IdempotencyConflict(
+        Text("Diese Kennung gehört zu einem anderen KI-Schritt.", "This id belongs to another AI step.")
+    )
 
 
 def _written(row: Mapping[str, Any]) -> WrittenStep:

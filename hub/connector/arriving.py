@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -52,16 +53,7 @@ class Arriving:
         if origin is None or not self._is_proven(notes, origin):
             _log.warning("case %s: it says that it was handed on, and nothing proves that", case_id)
             return
-        self._forwards.came(
-            CameFrom(
-                case_id=case_id,
-                from_case=origin.case_id,
-                from_name=origin.name,
-                reason=origin.reason,
-                handed_at=origin.at,
-                received_at=origin.received_at,
-            )
-        )
+        self._forwards.came(_came_from(case_id, origin))
 
     def _is_proven(self, notes: list[Mapping[str, Any]], origin: CaseOrigin) -> bool:
         """Whether one receipt is of the submission that was handed on, and the earliest of them of the time that counts."""
@@ -79,6 +71,17 @@ class Arriving:
             return verify_receipt(receipt, self._receipt_keys(receipt))
         except (SealBroken, KeyRefused):
             return None
+
+
+def _came_from(case_id: UUID, origin: CaseOrigin) -> CameFrom:
+    return CameFrom(
+        case_id=case_id,
+        from_case=origin.case_id,
+        from_name=origin.name,
+        reason=origin.reason,
+        handed_at=origin.at,
+        received_at=origin.received_at,
+    )
 
 
 def _notes(opened: OpenedSubmission) -> Iterator[Mapping[str, Any]]:

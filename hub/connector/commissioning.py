@@ -250,22 +250,26 @@ def _hub(settings: ConnectorSettings, keys: Mapping[UUID, Keys], now: Callable[[
             Text(f'hub.issuer = "{issuer}" setzen', f'set hub.issuer = "{issuer}"'),
         )
     for address in settings.destinations:
-        try:
-            waiting = len(list(islice(hub.waiting(address.destination_id), 1)))
-        except (NotFound, Forbidden):
-            yield _foreign(address)
-            continue
-        except HubError as error:
-            yield of_error("hub", own_words(error))
-            continue
-        words = Text("etwas wartet", "something waits") if waiting else Text("nichts wartet", "nothing waits")
-        yield well(
-            "hub",
-            f"Token und Postfach {address.destination_id}: {words.de}",
-            f"token and mailbox {address.destination_id}: {words.en}",
-        )
-        if address.destination_id in keys:
-            yield from _registered(hub, address, keys[address.destination_id])
+        yield from _mailbox(hub, address, keys)
+
+
+def _mailbox(hub: Subscriber, address: Address, keys: Mapping[UUID, Keys]) -> Iterator[Diagnosis]:
+    try:
+        waiting = len(list(islice(hub.waiting(address.destination_id), 1)))
+    except (NotFound, Forbidden):
+        yield _foreign(address)
+        return
+    except HubError as error:
+        yield of_error("hub", own_words(error))
+        return
+    words = Text("etwas wartet", "something waits") if waiting else Text("nichts wartet", "nothing waits")
+    yield well(
+        "hub",
+        f"Token und Postfach {address.destination_id}: {words.de}",
+        f"token and mailbox {address.destination_id}: {words.en}",
+    )
+    if address.destination_id in keys:
+        yield from _registered(hub, address, keys[address.destination_id])
 
 
 def _issuer(token: str) -> str:

@@ -80,19 +80,22 @@ class CaseDeadlines:
         for rule in _rules(found):
             if day is None:
                 return
-            with self._journal.writing() as connection:
-                connection.execute(
-                    "INSERT INTO case_deadline (case_id, name, de, en, law, last_day) VALUES (?, ?, ?, ?, ?, ?)"
-                    " ON CONFLICT (case_id, name) DO NOTHING",
-                    (
-                        str(case_id),
-                        rule.name,
-                        rule.title.de,
-                        rule.title.en,
-                        ", ".join(rule.law),
-                        rule.last_day(day).isoformat(),
-                    ),
-                )
+            self._insert(case_id, rule, day)
+
+    def _insert(self, case_id: UUID, rule: DeadlineRule, day: date) -> None:
+        with self._journal.writing() as connection:
+            connection.execute(
+                "INSERT INTO case_deadline (case_id, name, de, en, law, last_day) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (case_id, name) DO NOTHING",
+                (
+                    str(case_id),
+                    rule.name,
+                    rule.title.de,
+                    rule.title.en,
+                    ", ".join(rule.law),
+                    rule.last_day(day).isoformat(),
+                ),
+            )
 
     def of_case(self, case_id: UUID) -> list[CaseDeadline]:
         """Return a case's deadlines, the next one first."""

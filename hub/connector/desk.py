@@ -474,10 +474,7 @@ def _deadline(deadline: date | None, kind: ReplyKind, today: date) -> date | Non
     if deadline is None:
         return None
     if not kind.asks:
-        raise Invalid(
-            Text(f"Eine Frist passt nicht zu „{kind.title.de}“.", f"A deadline does not go with '{kind.title.en}'."),
-            field="deadline",
-        )
+        raise _no_deadline_for(kind)
     if deadline <= today:
         raise Invalid(
             Text(
@@ -492,6 +489,13 @@ def _deadline(deadline: date | None, kind: ReplyKind, today: date) -> date | Non
             field="deadline",
         )
     return deadline
+
+
+def _no_deadline_for(kind: ReplyKind) -> Invalid:
+    return Invalid(
+        Text(f"Eine Frist passt nicht zu „{kind.title.de}“.", f"A deadline does not go with '{kind.title.en}'."),
+        field="deadline",
+    )
 
 
 _LONGEST_DEADLINE = 730  # Days.

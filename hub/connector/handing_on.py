@@ -157,6 +157,14 @@ class HandingOn:
     ) -> None:
         key = self._key_of(begun, now)
         # The envelope's pieces are resealed as they are, fragments too: the metadata describe them already.
+        self._reseal(wish, opened, begun, key)
+        described = [_described(piece, self._upload(begun, piece, key)) for piece in history]
+        note = self._note(wish, opened, begun, note_id)
+        described.append(_described(note, self._upload(begun, note, key)))
+        metadata = _metadata(opened.metadata, described, begun.metadata_versions)
+        self._hand_in(wish, opened, begun, metadata, key)
+
+    def _reseal(self, wish: HandOn, opened: OpenedSubmission, begun: Forwarded, key: EncryptionKey) -> None:
         kinds = {each.attachment_id: each.mime_type for each in opened.attachments}
         for attachment_id, path in opened.envelope.attachments.items():
             reader = partial(JweReader, partial(read_file, path), self._decryption(wish), max_output=_LARGEST_PIECE)
@@ -166,10 +174,10 @@ class HandingOn:
                 chunks=lambda reader=reader: reader().plaintext(),  # type: ignore[misc]  # a default, not an argument
             )
             self._upload(begun, plain, key)
-        described = [_described(piece, self._upload(begun, piece, key)) for piece in history]
-        note = self._note(wish, opened, begun, note_id)
-        described.append(_described(note, self._upload(begun, note, key)))
-        metadata = _metadata(opened.metadata, described, begun.metadata_versions)
+
+    def _hand_in(
+        self, wish: HandOn, opened: OpenedSubmission, begun: Forwarded, metadata: bytes, key: EncryptionKey
+    ) -> None:
         data = None if opened.data is None else encrypt(key, opened.data, opened.media_type)[0].decode("ascii")
         try:
             self._work.hub.submit(
@@ -256,11 +264,23 @@ class HandingOn:
 
     def _note(self, wish: HandOn, opened: OpenedSubmission, begun: Forwarded, note_id: UUID) -> _Piece:
         """Return what the next authority is told, and what proves it."""
-        envelope = opened.envelope
-        evidence = envelope.evidence
         earlier = sum(1 for each in opened.attachments if is_forward_note(each.file_name, each.purpose))
         stem, _, suffix = FORWARD_FILENAME.rpartition(".")
-        said = {
+        said = self._said(wish, opened, begun)
+        content = orjson.dumps(said)
+        name = FORWARD_FILENAME if not earlier else f"{stem}-{earlier + 1}.{suffix}"
+        described = {"purpose": "report", "mimeType": MediaType.JSON.value, "filename": name}
+        return _Piece(
+            attachment_id=note_id,
+            media_type=MediaType.JSON.value,
+            chunks=lambda: iter([content]),
+            described=described,
+        )
+
+    def _said(self, wish: HandOn, opened: OpenedSubmission, begun: Forwarded) -> dict[str, Any]:
+        envelope = opened.envelope
+        evidence = envelope.evidence
+        return {
             "version": 1,
             "caseId": str(wish.case_id),
             "submissionId": str(wish.submission_id),
@@ -272,15 +292,6 @@ class HandingOn:
             "log": None if evidence is None else {"previous": evidence.previous, "entries": list(evidence.entries)},
             "eventLog": list(envelope.event_log),
         }
-        content = orjson.dumps(said)
-        name = FORWARD_FILENAME if not earlier else f"{stem}-{earlier + 1}.{suffix}"
-        described = {"purpose": "report", "mimeType": MediaType.JSON.value, "filename": name}
-        return _Piece(
-            attachment_id=note_id,
-            media_type=MediaType.JSON.value,
-            chunks=lambda: iter([content]),
-            described=described,
-        )
 
     def text_of(self, wish: HandOn) -> str:
         """Return what was written to the next authority and the sender; empty where it cannot be opened any more."""

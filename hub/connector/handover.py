@@ -204,6 +204,13 @@ class Http:
             "Idempotency-Key": str(opened.envelope.submission_id),
             "Repeat": "true" if repeat else "false",
         }
+        status = self._posted(body, headers)
+        if status not in self._taken:
+            # A conflict says that an attempt with this key is being worked on.
+            certain = status != requests.codes.conflict
+            raise _not_taken(f"antwortet mit HTTP {status}", f"answers HTTP {status}", certain=certain)
+
+    def _posted(self, body: _Form, headers: Mapping[str, str]) -> int:
         try:
             with requests.Session() as session:
                 session.trust_env = False
@@ -213,10 +220,7 @@ class Http:
                     status = answer.status_code
         except requests.RequestException as exc:
             raise _not_taken("antwortet nicht", "does not answer", certain=not body.complete) from exc
-        if status not in self._taken:
-            # A conflict says that an attempt with this key is being worked on.
-            certain = status != requests.codes.conflict
-            raise _not_taken(f"antwortet mit HTTP {status}", f"answers HTTP {status}", certain=certain)
+        return status
 
 
 class _Form:

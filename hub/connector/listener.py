@@ -21,7 +21,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -383,27 +383,14 @@ def _tls(settings: Listen) -> ssl.SSLContext | None:
 
 def read_push(body: bytes) -> Push:
     """Read an envelope (version 1 or 2); ``Malformed`` names the field that cannot be used."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise malformed("JSON") from exc
-    if not isinstance(document, dict) or document.get("version") not in VERSIONS:
-        raise malformed("version")
+    document = _document(body)
     attachments = _attachments(document.get("attachments"))
-    data = document.get("encryptedData")
     service = document.get("publicService")
     if not isinstance(service, dict):
         raise malformed("publicService")
     proof = _tokens(document) if document["version"] == 1 else _receipt(document)
     ids = {name: require_uuid(document.get(name), name) for name in ("submissionId", "caseId", "destinationId")}
-    kept = {
-        **{name: str(value) for name, value in ids.items()},
-        "publicService": {name: str(service.get(name, "")) for name in ("identifier", "name")},
-        "encryptedMetadata": require_jwe(document.get("encryptedMetadata"), "encryptedMetadata"),
-        "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
-        "attachments": [str(one) for one in attachments],
-        **proof,
-    }
+    kept = _kept(document, ids, attachments, proof)
     return Push(
         submission_id=ids["submissionId"],
         case_id=ids["caseId"],
@@ -413,6 +400,30 @@ def read_push(body: bytes) -> Push:
         whole=None not in attachments.values(),
         proven="receipt" in proof,
     )
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise malformed("JSON") from exc
+    if not isinstance(document, dict) or document.get("version") not in VERSIONS:
+        raise malformed("version")
+    return document
+
+
+def _kept(
+    document: Mapping[str, Any], ids: Mapping[str, UUID], attachments: Iterable[UUID], proof: Mapping[str, Any]
+) -> dict[str, Any]:
+    data, service = document.get("encryptedData"), document["publicService"]
+    return {
+        **{name: str(value) for name, value in ids.items()},
+        "publicService": {name: str(service.get(name, "")) for name in ("identifier", "name")},
+        "encryptedMetadata": require_jwe(document.get("encryptedMetadata"), "encryptedMetadata"),
+        "encryptedData": None if data is None else require_jwe(data, "encryptedData"),
+        "attachments": [str(one) for one in attachments],
+        **proof,
+    }
 
 
 def _tokens(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -170,12 +170,7 @@ class Opener:
             document = self._read_metadata(metadata, on)
         except _Found as found:
             return None, [found.problem]
-        data, report = None, None
-        try:
-            data = self._data(envelope, document, room)
-            report = self._check_data(document, data, on)
-        except _Found as found:
-            problems.append(found.problem)
+        data, report = self._checked(envelope, document, room, on, problems)
         attachments = self._attachments(envelope, document, problems, room)
         if problems:
             return None, problems
@@ -190,6 +185,17 @@ class Opener:
             report=report,
         )
         return opened, _violations(report, "data")
+
+    def _checked(
+        self, envelope: Envelope, document: Mapping[str, Any], room: _Room, on: date, problems: list[Problem]
+    ) -> tuple[bytes | None, Report | None]:
+        data, report = None, None
+        try:
+            data = self._data(envelope, document, room)
+            report = self._check_data(document, data, on)
+        except _Found as found:
+            problems.append(found.problem)
+        return data, report
 
     def _decrypt(self, jwe: str, name: str, largest: int, room: _Room) -> bytes:
         try:

@@ -99,24 +99,36 @@ class Outbox:
             if said["action"] == "accept":
                 self._desk.accept(submission_id, who=WHO)
             elif said["action"] == "reject":
-                reasons = said.get("reasons")
-                if not isinstance(reasons, list) or not all(isinstance(each, str) for each in reasons):
-                    raise _unusable("reasons")
-                text = said.get("text", "")
-                self._desk.reject(submission_id, reasons, who=WHO, text=text if isinstance(text, str) else "")
+                self._reject(submission_id, said)
             elif said["action"] == "ai-step":
-                step = said.get("step")
-                if not isinstance(step, dict):
-                    raise _unusable("step")
-                self._desk.ai_step(submission_id, _id(said, "id"), step, who=WHO)
+                self._ai_step(submission_id, said)
             elif said["action"] == "forward":
-                wanted = {key: said[key] for key in ("service", "ars", "reason", "text") if key in said}
-                self._desk.forward(read_forward(wanted, _id(said, "id"), submission_id), who=WHO)
+                self._forward(submission_id, said)
             else:
-                files = self._files(folder, said.get("files", []))
-                wanted = {key: said[key] for key in ("kind", "text", "deadline") if key in said}
-                self._desk.reply(read_wanted(wanted, _id(said, "id"), submission_id, files), who=WHO)
+                self._reply(submission_id, said, folder)
         return True
+
+    def _reject(self, submission_id: UUID, said: Mapping[str, Any]) -> None:
+        reasons = said.get("reasons")
+        if not isinstance(reasons, list) or not all(isinstance(each, str) for each in reasons):
+            raise _unusable("reasons")
+        text = said.get("text", "")
+        self._desk.reject(submission_id, reasons, who=WHO, text=text if isinstance(text, str) else "")
+
+    def _ai_step(self, submission_id: UUID, said: Mapping[str, Any]) -> None:
+        step = said.get("step")
+        if not isinstance(step, dict):
+            raise _unusable("step")
+        self._desk.ai_step(submission_id, _id(said, "id"), step, who=WHO)
+
+    def _forward(self, submission_id: UUID, said: Mapping[str, Any]) -> None:
+        wanted = {key: said[key] for key in ("service", "ars", "reason", "text") if key in said}
+        self._desk.forward(read_forward(wanted, _id(said, "id"), submission_id), who=WHO)
+
+    def _reply(self, submission_id: UUID, said: Mapping[str, Any], folder: int) -> None:
+        files = self._files(folder, said.get("files", []))
+        wanted = {key: said[key] for key in ("kind", "text", "deadline") if key in said}
+        self._desk.reply(read_wanted(wanted, _id(said, "id"), submission_id, files), who=WHO)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[int | None]:

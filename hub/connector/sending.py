@@ -14,7 +14,7 @@ from uuid import UUID
 from hub.client.fit_connect import Subscriber
 from hub.connector.casebook import CaseBook, OutgoingReply, ReplyState
 from hub.connector.envelope import read_file
-from hub.connector.replies import SealedReplies
+from hub.connector.replies import SealedReplies, SealedReply
 from hub.errors import Conflict, HubError, NotFound, Unavailable
 from hub.model import Subject
 
@@ -66,15 +66,7 @@ class ReplySending:
         if reply_id is None:
             return self._book.update(reply.request_id, now, state=ReplyState.WRITTEN)
         try:
-            for attachment_id, path in sealed.attachments.items():
-                self._hub.upload(
-                    reply_id,
-                    attachment_id,
-                    partial(read_file, path),
-                    length=path.stat().st_size,
-                    subject=Subject.REPLY,
-                )
-            self._hub.submit(reply_id, metadata=sealed.metadata, data=sealed.data, subject=Subject.REPLY)
+            self._upload(reply_id, sealed)
         except NotFound:
             # The hub deletes what is announced and not submitted within a day: it is announced anew.
             return self._book.update(reply.request_id, now, state=ReplyState.WRITTEN, reply_id=None)
@@ -86,6 +78,17 @@ class ReplySending:
         if not self._keeps:
             self._sealed.drop(reply.request_id)
         return sent
+
+    def _upload(self, reply_id: UUID, sealed: SealedReply) -> None:
+        for attachment_id, path in sealed.attachments.items():
+            self._hub.upload(
+                reply_id,
+                attachment_id,
+                partial(read_file, path),
+                length=path.stat().st_size,
+                subject=Subject.REPLY,
+            )
+        self._hub.submit(reply_id, metadata=sealed.metadata, data=sealed.data, subject=Subject.REPLY)
 
     def _hold(self, request_id: UUID, error: HubError, now: datetime) -> None:
         status = error.members.get("status")

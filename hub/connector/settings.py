@@ -417,11 +417,7 @@ def _scan(table: DeclaredTable | None) -> MalwareScan | None:
     waits = table.take("down") == WAIT
     scan = MalwareScan(
         place=place,
-        policy=Policy(
-            infected=Consequence(table.take("infected")),
-            down=Consequence.MARK,  # Unless it is waited for.
-            unscannable=Consequence(table.take("unscannable")),
-        ),
+        policy=_policy(table),
         waits=waits,
         largest=table.take("largest_megabytes") * 1024 * 1024,
         seconds=table.take("seconds"),
@@ -429,6 +425,14 @@ def _scan(table: DeclaredTable | None) -> MalwareScan | None:
     )
     table.finish()
     return scan
+
+
+def _policy(table: DeclaredTable) -> Policy:
+    return Policy(
+        infected=Consequence(table.take("infected")),
+        down=Consequence.MARK,  # Unless it is waited for.
+        unscannable=Consequence(table.take("unscannable")),
+    )
 
 
 def _specialist(table: DeclaredTable | None) -> Specialist | None:

@@ -31,7 +31,7 @@ from cryptography.x509.oid import NameOID
 from hub.crypto import certificates
 from hub.crypto.certificates import Certificate, write_chain
 from hub.crypto.jwk import EXPONENT, Jwk, public_rsa_key, refused
-from hub.errors import ConfigurationError, Text
+from hub.errors import ConfigurationError, KeyRefused, Text
 from hub.files import vault
 
 KEY_FILE = "insecure-development-ca.key.pem"
@@ -78,11 +78,7 @@ class InsecureDevelopmentAuthority:
         """
         operations = public_jwk.get("key_ops")
         if operations not in (["wrapKey"], ["verify"]):
-            raise refused(
-                5,
-                "Die Entwicklungs-PKI zertifiziert nur öffentliche Schlüssel für wrapKey oder verify.",
-                "The development PKI certifies public keys for wrapKey or verify only.",
-            )
+            raise _certifies_no_such()
         leaf = certificates.issued(
             public_rsa_key(public_jwk),
             subject=subject,
@@ -93,6 +89,14 @@ class InsecureDevelopmentAuthority:
             validity=timedelta(days=days),
         )
         return dict(public_jwk) | {"x5c": write_chain([leaf, self.certificate])}
+
+
+def _certifies_no_such() -> KeyRefused:
+    return refused(
+        5,
+        "Die Entwicklungs-PKI zertifiziert nur öffentliche Schlüssel für wrapKey oder verify.",
+        "The development PKI certifies public keys for wrapKey or verify only.",
+    )
 
 
 def _create(folder: Path, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from hub.crypto import base64url
@@ -29,23 +30,31 @@ def read(segment: bytes) -> dict[str, Any]:
         SealBroken: not canonical base64url, not one JSON object, a name twice, or a member that is never allowed.
     """
     if len(segment) > HEADER_SEGMENT_LIMIT:
-        raise TooLarge(
-            Text(
-                f"Der JOSE-Header ist größer als {HEADER_LIMIT} Byte. Senden Sie nur alg, enc, kid und cty.",
-                f"The JOSE header is larger than {HEADER_LIMIT} bytes. Send alg, enc, kid and cty only.",
-            )
-        )
+        raise _header_too_large()
     members = _parse(base64url.decode(segment, part="header"))
     forbidden = sorted(_REFUSED.intersection(members))
     if forbidden:
-        names = ", ".join(forbidden)
-        raise SealBroken(
-            Text(
-                f"Der JOSE-Header enthält nicht erlaubte Angaben: {names}. Lassen Sie sie weg.",
-                f"The JOSE header holds members that are not allowed: {names}. Leave them out.",
-            )
-        )
+        raise _not_allowed(forbidden)
     return members
+
+
+def _header_too_large() -> TooLarge:
+    return TooLarge(
+        Text(
+            f"Der JOSE-Header ist größer als {HEADER_LIMIT} Byte. Senden Sie nur alg, enc, kid und cty.",
+            f"The JOSE header is larger than {HEADER_LIMIT} bytes. Send alg, enc, kid and cty only.",
+        )
+    )
+
+
+def _not_allowed(forbidden: Sequence[str]) -> SealBroken:
+    names = ", ".join(forbidden)
+    return SealBroken(
+        Text(
+            f"Der JOSE-Header enthält nicht erlaubte Angaben: {names}. Lassen Sie sie weg.",
+            f"The JOSE header holds members that are not allowed: {names}. Leave them out.",
+        )
+    )
 
 
 def text(members: dict[str, Any], name: str) -> str | None:

@@ -44,14 +44,18 @@ def verify_callback(
     expected = sign_callback(secret, timestamp, body).encode("ascii")
     genuine = hmac.compare_digest(expected, authentication.encode("utf-8"))
     if not genuine or abs(now.timestamp() - timestamp) > tolerance.total_seconds():
-        raise Unauthenticated(
-            Text(
-                "Der Callback ist nicht echt oder zu alt. Prüfen Sie Callback-Authentication, Callback-Timestamp, "
-                "Secret und die Uhr.",
-                "The callback is not genuine or too old. Check Callback-Authentication, Callback-Timestamp, the secret "
-                "and the clock.",
-            )
+        raise _not_genuine()
+
+
+def _not_genuine() -> Unauthenticated:
+    return Unauthenticated(
+        Text(
+            "Der Callback ist nicht echt oder zu alt. Prüfen Sie Callback-Authentication, Callback-Timestamp, "
+            "Secret und die Uhr.",
+            "The callback is not genuine or too old. Check Callback-Authentication, Callback-Timestamp, the secret "
+            "and the clock.",
         )
+    )
 
 
 def idempotency_mac(key: bytes, parts: Iterable[bytes]) -> str:

@@ -222,13 +222,7 @@ class HubKeys:
             ConfigurationError: unknown kind, or one that is not published.
         """
         if kind not in {KeyKind.SIGNING, KeyKind.RECEIPT, KeyKind.PORTAL}:
-            raise ConfigurationError(
-                Text(
-                    f"Schlüssel der Art „{kind}“ werden nicht veröffentlicht, also auch nicht angekündigt. "
-                    "Möglich: signing, receipt, portal.",
-                    f'Keys of kind "{kind}" are not published, and so not announced. Possible: signing, receipt, portal.',
-                )
-            )
+            raise _not_published(kind)
         with vault.locked(self._folder):
             self._look()
             known = self._announced(KeyKind(kind))
@@ -246,13 +240,7 @@ class HubKeys:
             ConfigurationError: unknown kind, or the idempotency key, without which old answers are not recognised.
         """
         if kind not in set(KeyKind) - {KeyKind.IDEMPOTENCY}:
-            raise ConfigurationError(
-                Text(
-                    f"Schlüssel der Art „{kind}“ lassen sich nicht wechseln. "
-                    "Möglich: signing, receipt, portal, secrets.",
-                    f'Keys of kind "{kind}" cannot be rotated. Possible: signing, receipt, portal, secrets.',
-                )
-            )
+            raise _not_rotated(kind)
         with vault.locked(self._folder):
             self._look()
             retired, next_ = self._current(KeyKind(kind)), self._announced(KeyKind(kind))
@@ -375,6 +363,25 @@ class HubKeys:
         vault.write(self._material.path(private["kid"]), orjson.dumps(private))
         check = None if "k" not in private else check_of(base64url.decode(private["k"].encode("ascii"), part="k"))
         return KeyEntry(kind=kind, kid=private["kid"], created_at=now.isoformat(), public=public, check=check)
+
+
+def _not_published(kind: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Schlüssel der Art „{kind}“ werden nicht veröffentlicht, also auch nicht angekündigt. "
+            "Möglich: signing, receipt, portal.",
+            f'Keys of kind "{kind}" are not published, and so not announced. Possible: signing, receipt, portal.',
+        )
+    )
+
+
+def _not_rotated(kind: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Schlüssel der Art „{kind}“ lassen sich nicht wechseln. Möglich: signing, receipt, portal, secrets.",
+            f'Keys of kind "{kind}" cannot be rotated. Possible: signing, receipt, portal, secrets.',
+        )
+    )
 
 
 def _as_published(entry: KeyEntry) -> dict[str, Any]:

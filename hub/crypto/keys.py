@@ -271,12 +271,7 @@ def _judge_members(jwk: Jwk, *, use: _Use, require_x5c: bool) -> None:
     if missing:
         raise refused(1, f"Dem Schlüssel fehlen Angaben: {missing}.", f"The key lacks members: {missing}.")
     if PRIVATE_MEMBERS.intersection(jwk):
-        raise refused(
-            2,
-            "Der Schlüssel enthält private Teile. Behandeln Sie ihn als offengelegt: Erzeugen Sie einen neuen und "
-            "senden Sie nur dessen öffentlichen Teil.",
-            "The key holds private members. Treat it as disclosed: make a new one and send its public half only.",
-        )
+        raise _holds_private()
     if jwk["kty"] != "RSA":
         raise refused(3, "kty muss RSA sein.", "kty must be RSA.")
     _judge_kid(jwk["kid"])
@@ -290,6 +285,15 @@ def _judge_members(jwk: Jwk, *, use: _Use, require_x5c: bool) -> None:
     _judge_use(jwk, use.member)
     if jwk["alg"] != use.alg:
         raise refused(6, f"alg muss {use.alg} sein.", f"alg must be {use.alg}.")
+
+
+def _holds_private() -> KeyRefused:
+    return refused(
+        2,
+        "Der Schlüssel enthält private Teile. Behandeln Sie ihn als offengelegt: Erzeugen Sie einen neuen und "
+        "senden Sie nur dessen öffentlichen Teil.",
+        "The key holds private members. Treat it as disclosed: make a new one and send its public half only.",
+    )
 
 
 def _judge_use(jwk: Jwk, expected: str) -> None:

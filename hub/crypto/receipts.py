@@ -116,26 +116,34 @@ def proven_parts(claims: Mapping[str, Any], salt: str, content: bytes) -> list[s
         or proof.get("alg") != CONTENT_ALGORITHM
         or not isinstance(proof.get("parts"), dict)
     ):
-        raise _not_proven(
-            Text(
-                "Diese Eingangsbestätigung enthält keinen Nachweis des Inhalts: Der Antrag kam schon verschlüsselt, oder sie "
-                "ist älter.",
-                "This receipt holds no proof of contents: the application came sealed already, or it is older.",
-            )
-        )
+        raise _without_proof()
     key = base64url.decode(salt.encode("ascii", errors="replace"), part="salt")
     if len(key) != SALT_SIZE:
         raise _not_proven(Text("Das ist kein Salz des Hubs.", "This is no salt of the hub."))
     wanted = _content_mac(key, hashlib.sha512(content).digest()).encode()
     found = [name for name, mac in proof["parts"].items() if compare_digest(str(mac).encode(), wanted)]
     if not found:
-        raise _not_proven(
-            Text(
-                "Das ist nicht, was der Hub empfangen hat: Inhalt oder Salz gehören nicht zu dieser Eingangsbestätigung.",
-                "This is not what the hub received: content or salt do not belong to this receipt.",
-            )
-        )
+        raise _other_content()
     return found
+
+
+def _without_proof() -> SealBroken:
+    return _not_proven(
+        Text(
+            "Diese Eingangsbestätigung enthält keinen Nachweis des Inhalts: Der Antrag kam schon verschlüsselt, oder sie "
+            "ist älter.",
+            "This receipt holds no proof of contents: the application came sealed already, or it is older.",
+        )
+    )
+
+
+def _other_content() -> SealBroken:
+    return _not_proven(
+        Text(
+            "Das ist nicht, was der Hub empfangen hat: Inhalt oder Salz gehören nicht zu dieser Eingangsbestätigung.",
+            "This is not what the hub received: content or salt do not belong to this receipt.",
+        )
+    )
 
 
 def _content_mac(salt: bytes, digest: bytes) -> str:

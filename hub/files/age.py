@@ -30,28 +30,36 @@ def read_recipients(path: Path) -> Sequence[Any]:
     found: list[Any] = []
     for number, line in _lines(path, private=False):
         if line.startswith((_KEY_MARK, _SSH_MARK)):
-            raise ConfigurationError(
-                Text(
-                    f"{path.name}, Zeile {number}: Das ist ein privater Schlüssel. Zum Sichern gehört hierher nur der "
-                    "öffentliche (age1…); den privaten bewahren Sie anderswo auf.",
-                    f"{path.name}, line {number}: this is a private key. Only the public one (age1…) belongs here; keep the "
-                    "private one elsewhere.",
-                )
-            )
+            raise _private_key_in(path, number)
         kind = age.ssh if line.startswith("ssh-") else age.x25519
         try:
             found.append(kind.Recipient.from_str(line))
         except (age.RecipientError, ValueError) as exc:
-            raise ConfigurationError(
-                Text(
-                    f"{path.name}, Zeile {number}, nennt keinen Empfänger: Erwartet wird age1… oder ein öffentlicher "
-                    "SSH-Schlüssel.",
-                    f"{path.name}, line {number}, names no recipient: expected is age1… or an SSH public key.",
-                )
-            ) from exc
+            raise _no_recipient(path, number) from exc
     if not found:
         raise _nothing(path)
     return found
+
+
+def _private_key_in(path: Path, number: int) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{path.name}, Zeile {number}: Das ist ein privater Schlüssel. Zum Sichern gehört hierher nur der "
+            "öffentliche (age1…); den privaten bewahren Sie anderswo auf.",
+            f"{path.name}, line {number}: this is a private key. Only the public one (age1…) belongs here; keep the "
+            "private one elsewhere.",
+        )
+    )
+
+
+def _no_recipient(path: Path, number: int) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{path.name}, Zeile {number}, nennt keinen Empfänger: Erwartet wird age1… oder ein öffentlicher "
+            "SSH-Schlüssel.",
+            f"{path.name}, line {number}, names no recipient: expected is age1… or an SSH public key.",
+        )
+    )
 
 
 def read_identities(path: Path) -> Sequence[Any]:
@@ -93,25 +101,37 @@ def decrypt(reader: IO[bytes], writer: IO[bytes], identities: Sequence[Any], *, 
         age.decrypt_io(reader, writer, list(identities))
     except age.DecryptError as exc:
         if "key" in str(exc):
-            raise ConfigurationError(
-                Text(
-                    f"{name} ist für einen anderen Schlüssel verschlüsselt als den genannten (--identity).",
-                    f"{name} is encrypted to another key than the one that was named (--identity).",
-                )
-            ) from exc
-        raise ConfigurationError(
-            Text(
-                f"{name} ist keine verschlüsselte Sicherung (age), oder ihr Anfang ist beschädigt.",
-                f"{name} is no encrypted backup (age), or its beginning is damaged.",
-            )
-        ) from exc
+            raise _other_key(name) from exc
+        raise _not_encrypted(name) from exc
     except OSError as exc:
-        raise ConfigurationError(
-            Text(
-                f"{name} ist abgeschnitten oder beschädigt. Nichts davon wird verwendet; nehmen Sie eine andere Sicherung.",
-                f"{name} is cut off or damaged. Nothing of it is used; take another backup.",
-            )
-        ) from exc
+        raise _cut_off(name) from exc
+
+
+def _other_key(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{name} ist für einen anderen Schlüssel verschlüsselt als den genannten (--identity).",
+            f"{name} is encrypted to another key than the one that was named (--identity).",
+        )
+    )
+
+
+def _not_encrypted(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{name} ist keine verschlüsselte Sicherung (age), oder ihr Anfang ist beschädigt.",
+            f"{name} is no encrypted backup (age), or its beginning is damaged.",
+        )
+    )
+
+
+def _cut_off(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{name} ist abgeschnitten oder beschädigt. Nichts davon wird verwendet; nehmen Sie eine andere Sicherung.",
+            f"{name} is cut off or damaged. Nothing of it is used; take another backup.",
+        )
+    )
 
 
 def _lines(path: Path, *, private: bool) -> Sequence[tuple[int, str]]:

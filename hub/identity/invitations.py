@@ -87,23 +87,8 @@ class Invitations:
         if self._records.account(name) is not None:
             raise already_exists(Text(f"Das Konto {name}", f"Account {name}"))
         token = secrets.token_urlsafe(32)
-        invitation = Invitation(
-            token_hash=fingerprint(token),
-            name=name,
-            full_name=wish.full_name.strip() or name,
-            email=wish.email.strip(),
-            roles=tuple(sorted(wish.roles)),
-            tenant=wish.tenant,
-            tenant_id=wish.tenant_id,
-            invited_by=person.name,
-            created_at=now,
-            expires_at=now + INVITATION_LIFE,
-        )
-        after: dict[str, object] = {
-            "roles": list(invitation.roles),
-            "tenant": wish.tenant,
-            "full_name": invitation.full_name,
-        }
+        invitation = _new_invitation(wish, name, token, person, now)
+        after = _audited(invitation)
         self._credentials.invite(invitation, audit=_audit(person.name, "account.invite", name, now, after))
         return Invited(invitation=invitation, token=token)
 
@@ -171,6 +156,29 @@ class Invitations:
         return Person(
             name=name, full_name=as_.full_name, roles=as_.roles, tenant=as_.tenant, tenant_id=as_.tenant_id, home=home
         )
+
+
+def _new_invitation(wish: InvitationWish, name: str, token: str, person: Person, now: datetime) -> Invitation:
+    return Invitation(
+        token_hash=fingerprint(token),
+        name=name,
+        full_name=wish.full_name.strip() or name,
+        email=wish.email.strip(),
+        roles=tuple(sorted(wish.roles)),
+        tenant=wish.tenant,
+        tenant_id=wish.tenant_id,
+        invited_by=person.name,
+        created_at=now,
+        expires_at=now + INVITATION_LIFE,
+    )
+
+
+def _audited(invitation: Invitation) -> dict[str, object]:
+    return {
+        "roles": list(invitation.roles),
+        "tenant": invitation.tenant,
+        "full_name": invitation.full_name,
+    }
 
 
 def _at_home(wish: InvitationWish, person: Person) -> InvitationWish:

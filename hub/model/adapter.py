@@ -107,13 +107,17 @@ def read_options(adapter: str, kind: type[T], config: Mapping[str, Any]) -> T:
     }
     found = {word: ", ".join(sorted(names)) for word, names in faults.items() if names}
     if found:
-        raise unusable(
-            adapter,
-            f"hat {'; '.join(f'{de} Optionen: {names}' for (de, _), names in found.items())}. "
-            f"Bekannt sind: {', '.join(known)}",
-            f"has {'; '.join(f'{en} options: {names}' for (_, en), names in found.items())}. Known are: {', '.join(known)}",
-        )
+        raise _wrong_options(adapter, found, known)
     return kind(**config)
+
+
+def _wrong_options(adapter: str, found: Mapping[tuple[str, str], str], known: Mapping[str, Any]) -> ConfigurationError:
+    return unusable(
+        adapter,
+        f"hat {'; '.join(f'{de} Optionen: {names}' for (de, _), names in found.items())}. "
+        f"Bekannt sind: {', '.join(known)}",
+        f"has {'; '.join(f'{en} options: {names}' for (_, en), names in found.items())}. Known are: {', '.join(known)}",
+    )
 
 
 def unusable(adapter: str, de: str, en: str) -> ConfigurationError:

@@ -139,16 +139,8 @@ def _key(keys: Sequence[Jwk], alg: str, kid: str | None) -> RSAKey | ECKey:
     from joserfc.errors import JoseError
     from joserfc.jwk import ECKey, RSAKey
 
-    kty, curve = ALGORITHMS[alg]
-    fitting = [
-        each
-        for each in keys
-        if each.get("kty") == kty
-        and each.get("crv", "") == curve
-        and each.get("use", "sig") == "sig"
-        and each.get("alg", alg) == alg
-        and (kid is None or each.get("kid") == kid)
-    ]
+    kty, _ = ALGORITHMS[alg]
+    fitting = _fitting(keys, alg, kid)
     if len(fitting) != 1:
         raise refused("key")
     public: dict[str, str | list[str]] = {
@@ -162,6 +154,19 @@ def _key(keys: Sequence[Jwk], alg: str, kid: str | None) -> RSAKey | ECKey:
         return RSAKey.import_key(public)
     except (JoseError, KeyRefused, ValueError) as exc:
         raise refused("key") from exc
+
+
+def _fitting(keys: Sequence[Jwk], alg: str, kid: str | None) -> list[Jwk]:
+    kty, curve = ALGORITHMS[alg]
+    return [
+        each
+        for each in keys
+        if each.get("kty") == kty
+        and each.get("crv", "") == curve
+        and each.get("use", "sig") == "sig"
+        and each.get("alg", alg) == alg
+        and (kid is None or each.get("kid") == kid)
+    ]
 
 
 def _judge(claims: dict[str, Any], protected: dict[str, Any], expected: Expected, now: datetime) -> None:

@@ -213,6 +213,7 @@ class _FindingPages:
     def _running(
         self, area: FoundArea, service: Mapping[str, Any], *, language: Language, demanded: str | None, now: datetime
     ) -> Running:
+        who = responsibility(service)
         return Running(
             place=FormArea(ars=area.ars, name=area.name),
             service=str(service["key"]),

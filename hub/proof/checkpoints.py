@@ -316,22 +316,9 @@ def require_receipt(proven: Proven, receipt: Mapping[str, Any]) -> None:
 
 def _read_proof(document: Any, jwks: Mapping[str, Any]) -> Proven:
     if type(document["version"]) is not int or document["version"] != _PROOF_VERSION:
-        raise SealBroken(
-            Text(
-                "Diese Fassung eines Nachweises kennt der Hub nicht. Prüfen Sie ihn mit einer neueren Version.",
-                "The hub does not know this version of a proof. Verify it with a newer release.",
-            ),
-            slug="proof-version-unknown",
-        )
+        raise _unknown_version()
     claims = verify_checkpoint(document["checkpoint"], jwks)
-    leaf = CaseHead(case_id=UUID(document["caseId"]), seq=int(document["seq"]), hash=document["head"])
-    verify_inclusion(
-        _entry(leaf),
-        index=document["index"],
-        size=claims["size"],
-        proof=[bytes.fromhex(each) for each in document["path"]],
-        head=bytes.fromhex(claims["root"]),
-    )
+    leaf = _proven_leaf(document, claims)
     hashes = _chained(document["log"])
     if hashes and hashes.get(leaf.seq) != leaf.hash:
         raise _no_proof()
@@ -345,6 +332,28 @@ def _read_proof(document: Any, jwks: Mapping[str, Any]) -> Proven:
         hashes=hashes,
         ai_steps=_ai_steps(document["log"]) if hashes else None,
     )
+
+
+def _unknown_version() -> SealBroken:
+    return SealBroken(
+        Text(
+            "Diese Fassung eines Nachweises kennt der Hub nicht. Prüfen Sie ihn mit einer neueren Version.",
+            "The hub does not know this version of a proof. Verify it with a newer release.",
+        ),
+        slug="proof-version-unknown",
+    )
+
+
+def _proven_leaf(document: Any, claims: Mapping[str, Any]) -> CaseHead:
+    leaf = CaseHead(case_id=UUID(document["caseId"]), seq=int(document["seq"]), hash=document["head"])
+    verify_inclusion(
+        _entry(leaf),
+        index=document["index"],
+        size=claims["size"],
+        proof=[bytes.fromhex(each) for each in document["path"]],
+        head=bytes.fromhex(claims["root"]),
+    )
+    return leaf
 
 
 def _stamped(document: Any, jwks: Mapping[str, Any], roots: Sequence[Any]) -> StampedTime | None:

@@ -191,20 +191,24 @@ def _services(rules: Sequence[Rule], services: ServiceRegister) -> Iterator[Find
     for service, standing in sorted(unknown.items()):
         near = services.nearest(service)
         named = ", ".join(f"{services.name(urn)} ({urn})" for urn in near) or "-"
-        yield Finding(
-            severity=Severity.ERROR,
-            code=Code.UNKNOWN_SERVICE,
-            rows=_ids(standing),
-            text=Text(
-                f"Die Leistung {service} steht nicht im Verzeichnis. Ähnlich: {named}.",
-                f"Service {service} is not in the register. Similar: {named}.",
-            ),
-            remedy=Text(
-                "Berichtigen Sie den Schlüssel oder nehmen Sie die Leistung ins Verzeichnis auf.",
-                "Correct the key or add the service to the register.",
-            ),
-            services=(service, *near),
-        )
+        yield _unknown(service, standing, near, named)
+
+
+def _unknown(service: str, standing: Sequence[Rule], near: Sequence[str], named: str) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        code=Code.UNKNOWN_SERVICE,
+        rows=_ids(standing),
+        text=Text(
+            f"Die Leistung {service} steht nicht im Verzeichnis. Ähnlich: {named}.",
+            f"Service {service} is not in the register. Similar: {named}.",
+        ),
+        remedy=Text(
+            "Berichtigen Sie den Schlüssel oder nehmen Sie die Leistung ins Verzeichnis auf.",
+            "Correct the key or add the service to the register.",
+        ),
+        services=(service, *near),
+    )
 
 
 def _destinations(

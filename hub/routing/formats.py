@@ -268,24 +268,32 @@ def _csv_rows(text: str) -> Iterator[Row]:
     try:
         header = next(reader, [])
         if sorted({*header} | _OPTIONAL) != sorted(COLUMNS) or len(set(header)) != len(header):
-            raise Malformed(
-                Text(
-                    f"Die erste Zeile muss lauten: {';'.join(COLUMNS)} (mit Semikolon getrennt).",
-                    f"The first line must read: {';'.join(COLUMNS)} (separated by semicolons).",
-                )
-            )
+            raise _wrong_head()
         for cells in reader:
             if any(cells):
                 yield reader.line_num, _csv_row(header, cells, reader.line_num)
     except csv.Error as exc:
         line = reader.line_num
-        raise Malformed(
-            Text(
-                f"Zeile {line} ist kein gültiges CSV. Prüfen Sie die Anführungszeichen.",
-                f"Line {line} is not valid CSV. Check the quotation marks.",
-            ),
-            line=line,
-        ) from exc
+        raise _no_csv(line) from exc
+
+
+def _wrong_head() -> Malformed:
+    return Malformed(
+        Text(
+            f"Die erste Zeile muss lauten: {';'.join(COLUMNS)} (mit Semikolon getrennt).",
+            f"The first line must read: {';'.join(COLUMNS)} (separated by semicolons).",
+        )
+    )
+
+
+def _no_csv(line: int) -> Malformed:
+    return Malformed(
+        Text(
+            f"Zeile {line} ist kein gültiges CSV. Prüfen Sie die Anführungszeichen.",
+            f"Line {line} is not valid CSV. Check the quotation marks.",
+        ),
+        line=line,
+    )
 
 
 def _csv_row(header: list[str], cells: list[str], line: int) -> dict[str, str]:

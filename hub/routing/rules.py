@@ -342,7 +342,11 @@ def _read_moment(text: str, *, last_day: bool) -> datetime | None:
             return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise Malformed(
+    raise _no_moment()
+
+
+def _no_moment() -> Malformed:
+    return Malformed(
         Text(
             "valid_from, valid_until: ein Tag (2026-01-31) oder ein Zeitpunkt (2026-01-31T12:00:00+01:00).",
             "valid_from, valid_until: a day (2026-01-31) or a moment (2026-01-31T12:00:00+01:00).",

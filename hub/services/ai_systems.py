@@ -349,15 +349,16 @@ def as_json(system: AiSystem, lang: str) -> dict[str, Any]:
         "role": system.role.value,
         "riskClass": {"class": system.risk.value, "reason": said(system.reason)},
         "notice": said(system.notice),
-        "versions": [
-            {
-                "version": each.version,
-                "since": each.since.isoformat(),
-                "until": None if each.until is None else each.until.isoformat(),
-            }
-            for each in system.versions
-        ],
+        "versions": [_version_json(each) for each in system.versions],
         "services": list(system.services),
+    }
+
+
+def _version_json(each: SystemVersion) -> dict[str, Any]:
+    return {
+        "version": each.version,
+        "since": each.since.isoformat(),
+        "until": None if each.until is None else each.until.isoformat(),
     }
 
 

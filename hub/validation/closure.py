@@ -71,15 +71,7 @@ class LocationList:
             else:
                 entries = (_from_json(own, orjson.loads(content)),)
         except (OSError, ValueError, AttributeError, TypeError, ConfigurationError) as error:
-            raise ConfigurationError(
-                Text(
-                    f"Die Ortsliste {path} ist unbrauchbar; erwartet wird ein OASIS-Katalog (catalog.xml) oder JSON, das "
-                    "Adressen auf Dateien abbildet.",
-                    f"The location list {path} cannot be used; an OASIS catalogue (catalog.xml), or JSON that maps addresses "
-                    "to files is expected.",
-                ),
-                file=path.name,
-            ) from error
+            raise _unusable_list(path) from error
         folder = package.resolve() if package is not None and package.is_dir() else None
         return cls(path=own, root=own.parent.parent, entries=entries, package=folder)
 
@@ -104,6 +96,18 @@ class LocationList:
     def own_name(self, path: Path) -> str | None:
         """Return the name of a file within the package, None if it lies elsewhere."""
         return path.relative_to(self.package).as_posix() if self.package and path.is_relative_to(self.package) else None
+
+
+def _unusable_list(path: Path) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Die Ortsliste {path} ist unbrauchbar; erwartet wird ein OASIS-Katalog (catalog.xml) oder JSON, das "
+            "Adressen auf Dateien abbildet.",
+            f"The location list {path} cannot be used; an OASIS catalogue (catalog.xml), or JSON that maps addresses "
+            "to files is expected.",
+        ),
+        file=path.name,
+    )
 
 
 #: Bytes of one list, and catalogues that one may lead on to.

@@ -291,12 +291,7 @@ def load_version(folder: Path, *, judged: bool = False) -> Version:
     """
     manifest = read_manifest(folder)
     if (folder.parent.name, folder.name) != (manifest.standard, manifest.version):
-        raise ConfigurationError(
-            Text(
-                f"{folder} enthält {manifest.standard} {manifest.version}. Benennen Sie den Ordner danach.",
-                f"{folder} holds {manifest.standard} {manifest.version}. Name the folder after it.",
-            )
-        )
+        raise _wrong_folder(folder, manifest)
     verify_files(folder, manifest)
     # Files may be read for the first time long after they were verified, and again later.
     read = partial(read_pinned, folder, manifest)
@@ -318,6 +313,15 @@ def load_version(folder: Path, *, judged: bool = False) -> Version:
         ),
         code_lists=lists,
         lacks_lists=bool(manifest.left_out),
+    )
+
+
+def _wrong_folder(folder: Path, manifest: Manifest) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{folder} enthält {manifest.standard} {manifest.version}. Benennen Sie den Ordner danach.",
+            f"{folder} holds {manifest.standard} {manifest.version}. Name the folder after it.",
+        )
     )
 
 

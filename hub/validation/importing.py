@@ -192,13 +192,7 @@ def _lost(name: str, ended: Ended, bounds: Bounds, cause: str = "") -> HubError:
     if cause == "depth":
         limit, german, english = "depth", "zu tief geschachtelt", "nested too deeply"
     elif cause == "unknown":
-        return ConfigurationError(
-            Text(
-                f"{name} ließ sich nicht übersetzen. Prüfen Sie die Datei mit einem Werkzeug ihres Formats.",
-                f"{name} could not be compiled. Check the file with a tool of its format.",
-            ),
-            file=name,
-        )
+        return _not_compiled(name)
     elif ended.out_of_time:
         limit = "time"
         german = f"es brauchte mehr als {bounds.cpu} s Rechenzeit oder {bounds.seconds:g} s insgesamt"
@@ -215,6 +209,16 @@ def _lost(name: str, ended: Ended, bounds: Bounds, cause: str = "") -> HubError:
         ),
         file=name,
         limit=limit,
+    )
+
+
+def _not_compiled(name: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{name} ließ sich nicht übersetzen. Prüfen Sie die Datei mit einem Werkzeug ihres Formats.",
+            f"{name} could not be compiled. Check the file with a tool of its format.",
+        ),
+        file=name,
     )
 
 
@@ -293,20 +297,7 @@ def _behind(error: BaseException | None) -> list[BaseException]:
 
 def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
     facts = question["edition"]
-    services = facts["services"]
-    edition = Edition(
-        standard=facts["standard"],
-        version=facts["version"],
-        valid_from=_day(facts["valid_from"]),
-        valid_until=_day(facts["valid_until"]),
-        status=Status(facts["status"]),
-        services=None if services is None else tuple(services),
-        provenance=facts["provenance"],
-        licence=facts["licence"],
-        messages=facts["messages"],
-        open_lists=tuple(facts["open_lists"]),
-        own_rules={f"{OWN_RULES}{Path(path).name}": Path(path).read_bytes() for path in question["rules"]},
-    )
+    edition = _edition(facts, question["rules"])
     source = Path(question["source"])
     _say(source.name)
     package = read_package(source)
@@ -333,6 +324,23 @@ def _bring_in(question: Mapping[str, Any]) -> Mapping[str, Any]:
     # Of each document once: the outline of a schema is put together from those of its documents.
     outline_of_xsd((parse_schema_document(source.read(name), name) for name, source in shared.items()), ())
     return {}
+
+
+def _edition(facts: Mapping[str, Any], rules: Sequence[str]) -> Edition:
+    services = facts["services"]
+    return Edition(
+        standard=facts["standard"],
+        version=facts["version"],
+        valid_from=_day(facts["valid_from"]),
+        valid_until=_day(facts["valid_until"]),
+        status=Status(facts["status"]),
+        services=None if services is None else tuple(services),
+        provenance=facts["provenance"],
+        licence=facts["licence"],
+        messages=facts["messages"],
+        open_lists=tuple(facts["open_lists"]),
+        own_rules={f"{OWN_RULES}{Path(path).name}": Path(path).read_bytes() for path in rules},
+    )
 
 
 def _compare(before: Path, after: Path) -> Mapping[str, Any]:

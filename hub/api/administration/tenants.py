@@ -83,16 +83,7 @@ class TenantAdmin:
             keep_rights=keepRights,
             now=self._clock(),
         )
-        answer = {
-            "tenant": _named(impact.tenant),
-            "target": _named(impact.target),
-            "tenants": impact.tenants,
-            "holdings": _held(impact.held),
-            "rules": list(impact.rules),
-            "losing": [_named(each) for each in impact.losing],
-            "gaining": [_named(each) for each in impact.gaining],
-            "ending": [_holder(each) for each in impact.ending],
-        }
+        answer = _impact_json(impact)
         return json_answer(answer, headers={**FRESH, **etag(impact.tenant.revision)})
 
     async def move(self, tenantId: str, body: dict[str, Any]) -> ConnexionResponse:  # noqa: N803
@@ -152,6 +143,19 @@ class TenantAdmin:
         person.require(Right.OPERATE)
         changed: Tenant = await in_thread(change, tenant_id, person, now=self._clock(), **said)
         return json_answer(_json(changed), headers={**FRESH, **etag(changed.revision)})
+
+
+def _impact_json(impact: TenantImpact) -> dict[str, Any]:
+    return {
+        "tenant": _named(impact.tenant),
+        "target": _named(impact.target),
+        "tenants": impact.tenants,
+        "holdings": _held(impact.held),
+        "rules": list(impact.rules),
+        "losing": [_named(each) for each in impact.losing],
+        "gaining": [_named(each) for each in impact.gaining],
+        "ending": [_holder(each) for each in impact.ending],
+    }
 
 
 def _json(tenant: Tenant) -> dict[str, Any]:

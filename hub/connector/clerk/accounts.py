@@ -67,33 +67,45 @@ def add_account(file: Path, name: str, password: str, *, full_name: str, now: da
     """
     accounts = dict(read_accounts(file))
     if not _NAME.fullmatch(name):
-        raise Invalid(
-            Text(
-                "Ein Name hat 1 bis 64 Zeichen: Kleinbuchstaben, Ziffern und ._@-, am Anfang Buchstabe oder Ziffer.",
-                "A name has 1 to 64 characters: lower-case letters, digits and ._@-, first a letter or digit.",
-            ),
-            field="name",
-        )
+        raise _no_name()
     if name in accounts and not replace:
-        raise Conflict(
-            Text(
-                f"{name} gibt es schon. Ein neues Passwort: --replace.",
-                f"{name} is there already. A new password: --replace.",
-            )
-        )
+        raise _there_already(name)
     if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD or name in password.lower():
-        raise Invalid(
-            Text(
-                f"Ein Passwort hat {_SHORTEST_PASSWORD} bis {_LONGEST_PASSWORD} Zeichen und enthält nicht den Namen.",
-                f"A password has {_SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters and does not hold the name.",
-            ),
-            field="password",
-        )
+        raise _no_password()
     shown = "".join(each for each in full_name if each.isprintable()).strip()[:_LONGEST_FULL_NAME]
     accounts[name] = ClerkAccount(
         name=name, full_name=shown or name, password_hash=PasswordHasher().hash(password), added_at=now.isoformat()
     )
     _write(file, accounts)
+
+
+def _no_name() -> Invalid:
+    return Invalid(
+        Text(
+            "Ein Name hat 1 bis 64 Zeichen: Kleinbuchstaben, Ziffern und ._@-, am Anfang Buchstabe oder Ziffer.",
+            "A name has 1 to 64 characters: lower-case letters, digits and ._@-, first a letter or digit.",
+        ),
+        field="name",
+    )
+
+
+def _there_already(name: str) -> Conflict:
+    return Conflict(
+        Text(
+            f"{name} gibt es schon. Ein neues Passwort: --replace.",
+            f"{name} is there already. A new password: --replace.",
+        )
+    )
+
+
+def _no_password() -> Invalid:
+    return Invalid(
+        Text(
+            f"Ein Passwort hat {_SHORTEST_PASSWORD} bis {_LONGEST_PASSWORD} Zeichen und enthält nicht den Namen.",
+            f"A password has {_SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters and does not hold the name.",
+        ),
+        field="password",
+    )
 
 
 def remove_account(file: Path, name: str) -> None:

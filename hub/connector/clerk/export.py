@@ -47,7 +47,20 @@ def archive_of(desk: Desk, case: CaseFile, *, now: datetime) -> Iterator[bytes]:
         written.append(_sent(reply) | _as_xbau(entries[0].service if entries else "", reply.kind))
         for place, kind, chunks in _reply_parts(desk, reply, f"ausgang-{number:02}"):
             yield from archive.add(place, kind, chunks)
-    manifest = {
+    manifest = _manifest(desk, case, archive, received, written, now)
+    yield from archive.add("manifest.json", "manifest", [orjson.dumps(manifest, option=orjson.OPT_INDENT_2)])
+    yield from archive.end()
+
+
+def _manifest(  # noqa: PLR0917  # in the order of the manifest
+    desk: Desk,
+    case: CaseFile,
+    archive: _Archive,
+    received: list[dict[str, Any]],
+    written: list[dict[str, Any]],
+    now: datetime,
+) -> dict[str, Any]:
+    return {
         "format": "rathaus-hub-vorgang",
         "version": 1,
         "caseId": str(case.case_id),
@@ -68,8 +81,6 @@ def archive_of(desk: Desk, case: CaseFile, *, now: datetime) -> Iterator[bytes]:
         ],
         "files": archive.files,
     }
-    yield from archive.add("manifest.json", "manifest", [orjson.dumps(manifest, option=orjson.OPT_INDENT_2)])
-    yield from archive.end()
 
 
 def _received(entry: Entry) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -73,6 +74,10 @@ class ClerkSessions:
                 Text("Name oder Passwort ist falsch.", "Name or password is wrong."), slug="wrong-credentials"
             )
         token = secrets.token_urlsafe(32)
+        self._write(token, name, account, counted, now)
+        return token
+
+    def _write(self, token: str, name: str, account: ClerkAccount, counted: Mapping[str, int], now: datetime) -> None:
         with self._journal.writing() as connection:
             connection.execute("DELETE FROM clerk_failure WHERE subject = ?", (next(iter(counted)),))
             for subject in list(counted)[1:]:
@@ -82,7 +87,6 @@ class ClerkSessions:
                 "INSERT INTO clerk_session VALUES (?, ?, ?, ?, ?, ?)",
                 (_digest(token), name, account.mark, secrets.token_urlsafe(24), now.isoformat(), now.isoformat()),
             )
-        return token
 
     def _count(self, counted: dict[str, int], now: datetime) -> None:
         """Count an attempt as a failure before it is looked at: a burst has no free guesses. A success takes it back."""

@@ -160,12 +160,7 @@ def compiled(
     draft = _draft(schema, dict(documents))
     said = id_of(schema) or name or "?"
     if draft is None:
-        raise ConfigurationError(
-            Text(
-                f"{said}: $schema nennt keinen der Entwürfe draft-04, 06, 07, 2019-09 oder 2020-12.",
-                f"{said}: $schema names none of the drafts draft-04, 06, 07, 2019-09 and 2020-12.",
-            )
-        )
+        raise _no_draft(said)
     options = jsonschema_rs.FancyRegexOptions(backtrack_limit=_BACKTRACKING, size_limit=_PATTERN_BYTES)
     try:
         validator, number = draft
@@ -182,6 +177,15 @@ def compiled(
         raise ConfigurationError(
             Text(f"Das Schema {said} ist unbrauchbar: {error}", f"The schema {said} cannot be used: {error}")
         ) from error
+
+
+def _no_draft(said: str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{said}: $schema nennt keinen der Entwürfe draft-04, 06, 07, 2019-09 oder 2020-12.",
+            f"{said}: $schema names none of the drafts draft-04, 06, 07, 2019-09 and 2020-12.",
+        )
+    )
 
 
 def address_of(name: str) -> str:
