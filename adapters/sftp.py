@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from hub.errors import Unavailable
+from hub.errors import ConfigurationError, Unavailable
 from hub.model import Adapter, Outcome, Package
 from hub.model.adapter import (
     MANIFEST,
@@ -115,11 +115,7 @@ class Sftp:
             try:
                 key = read_client_key(content)
             except ValueError as exc:
-                raise unusable(
-                    self.name,
-                    "braucht in key_file einen privaten Schlüssel ohne Passphrase",
-                    "needs a private key without a passphrase in key_file",
-                ) from exc
+                raise _no_private_key(self.name) from exc
         self._server = Server(
             host=options.host,
             port=options.port,
@@ -159,6 +155,14 @@ class Sftp:
 
     def close(self) -> None:
         """Hold no connection between attempts."""
+
+
+def _no_private_key(name: str) -> ConfigurationError:
+    return unusable(
+        name,
+        "braucht in key_file einen privaten Schlüssel ohne Passphrase",
+        "needs a private key without a passphrase in key_file",
+    )
 
 
 _: type[Adapter] = Sftp

@@ -538,13 +538,17 @@ async def _form(request: Request, page: _Page, held: Reservation) -> SentForm:
                 else:
                     fields[name] = value
     except HTTPException as exc:
-        raise Malformed(
-            Text(
-                f"Das Formular ist nicht lesbar, oder es hat mehr als {page.files} Dateien oder {_MAX_FIELDS} Felder.",
-                f"The form cannot be read, or it has more than {page.files} files or {_MAX_FIELDS} fields.",
-            )
-        ) from exc
+        raise _unreadable(page) from exc
     return SentForm(fields=fields, files=files, uploads=uploads)
+
+
+def _unreadable(page: _Page) -> Malformed:
+    return Malformed(
+        Text(
+            f"Das Formular ist nicht lesbar, oder es hat mehr als {page.files} Dateien oder {_MAX_FIELDS} Felder.",
+            f"The form cannot be read, or it has more than {page.files} files or {_MAX_FIELDS} fields.",
+        )
+    )
 
 
 def _to_log_in(page: _Page, visit: Visit) -> Response:

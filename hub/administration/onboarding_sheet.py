@@ -100,21 +100,25 @@ def read_sheet(content: bytes) -> Sheet:
     try:
         lines = [(row, cells) for row, cells in enumerate(reader, start=1) if any(cell.strip() for cell in cells)]
     except csv.Error as exc:
-        raise refused(
-            [
-                _whole(
-                    reader.line_num,
-                    "Ein Feld hört nicht auf: Prüfen Sie die Anführungszeichen.",
-                    "A field does not end.",
-                )
-            ]
-        ) from exc
+        raise _endless(reader.line_num) from exc
     if not lines:
         raise refused([_whole(1, "Die Tabelle ist leer.", "The table is empty.")])
     if len(lines) - 1 > MOST_ROWS:
         raise refused([_whole(1, f"Mehr als {MOST_ROWS} Zeilen.", f"More than {MOST_ROWS} rows.")])
     words = _header(lines[0][1])
     return Sheet(rows=_rows(lines[1:], list(words)), words=words)
+
+
+def _endless(number: int) -> Invalid:
+    return refused(
+        [
+            _whole(
+                number,
+                "Ein Feld hört nicht auf: Prüfen Sie die Anführungszeichen.",
+                "A field does not end.",
+            )
+        ]
+    )
 
 
 def write_sheet(rows: Sequence[Mapping[str, str]]) -> bytes:

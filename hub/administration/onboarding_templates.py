@@ -167,12 +167,16 @@ def _template(
             areas=frozenset(said.get("areas", ())),
         )
     except (KeyError, TypeError, ValueError) as exc:
-        raise _unusable(
-            path,
-            where,
-            "nennt eine Gruppe oder Gebietsart, die es nicht gibt",
-            "names a group or a kind of areas that is not there",
-        ) from exc
+        raise _unknown_kind(path, where) from exc
+
+
+def _unknown_kind(path: Path, where: str) -> ConfigurationError:
+    return _unusable(
+        path,
+        where,
+        "nennt eine Gruppe oder Gebietsart, die es nicht gibt",
+        "names a group or a kind of areas that is not there",
+    )
 
 
 def _require_level(path: Path, template: Template, levels: Collection[str], catalogue: ServiceCatalogue) -> None:

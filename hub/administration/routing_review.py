@@ -10,9 +10,10 @@ What a table would have done with the submissions that really came: ids and coun
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from hub.administration.versions import changed_entries, merged_entries, word_needed
@@ -99,19 +100,23 @@ def require_fitness(findings: list[Finding], *, word: str, seen: list[Finding]) 
             if shown
             else Text("Sie betreffen andere Mandanten.", "They concern other tenants.")
         )
-        raise Invalid(
-            Text(
-                f"Die Prüfung findet {len(errors)} Fehler. {first.de}",
-                f"The check finds {len(errors)} errors. {first.en}",
-            ),
-            slug="table-unfit",
-            findings=[_finding_json(each) for each in shown[:_MAX_FINDINGS]],
-        )
+        raise _unfit(errors, first, shown)
     if findings and not word.strip():
         raise word_needed(
             Text(f"Eine Tabelle mit {len(findings)} Warnungen", f"A table with {len(findings)} warnings"),
             findings=[_finding_json(each) for each in findings[:_MAX_FINDINGS]],
         )
+
+
+def _unfit(errors: Sequence[Finding], first: Text, shown: Any) -> Invalid:
+    return Invalid(
+        Text(
+            f"Die Prüfung findet {len(errors)} Fehler. {first.de}",
+            f"The check finds {len(errors)} errors. {first.en}",
+        ),
+        slug="table-unfit",
+        findings=[_finding_json(each) for each in shown[:_MAX_FINDINGS]],
+    )
 
 
 def _finding_json(finding: Finding) -> dict[str, object]:

@@ -205,12 +205,7 @@ class Applications:
         headers = request.headers
         url, secret = headers.get("callback-url"), headers.get("callback-secret")
         if (url is None) != (secret is None):
-            raise Malformed(
-                Text(
-                    "Callback-Url und Callback-Secret gehören zusammen: Senden Sie beide oder keinen.",
-                    "Callback-Url and Callback-Secret belong together: send both or neither.",
-                )
-            )
+            raise _half_a_callback()
         caller = self._caller()
         require_sending(caller, service=service, areas=[area])
         canonical = canonical_service(service)
@@ -315,6 +310,15 @@ class Applications:
         return ConnexionResponse(
             status_code=202, body=orjson.dumps(body), content_type="application/json", headers={"Location": link}
         )
+
+
+def _half_a_callback() -> Malformed:
+    return Malformed(
+        Text(
+            "Callback-Url und Callback-Secret gehören zusammen: Senden Sie beide oder keinen.",
+            "Callback-Url and Callback-Secret belong together: send both or neither.",
+        )
+    )
 
 
 def _uuid(given: str | None) -> UUID | None:

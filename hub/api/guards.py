@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hub.errors import Malformed, NotFound, Text, TooLarge, UnsupportedMedia, too_slow
+from hub.errors import HubError, Malformed, NotFound, Text, TooLarge, UnsupportedMedia, too_slow
 from hub.model import MediaType
 from hub.web.protocol import headers_too_large, uri_too_long
 
@@ -382,16 +382,20 @@ def _content_type(
     if not length and b"transfer-encoding" not in fields:
         return _tolerated(fields, surface.media_types)
     if method in _WITHOUT_BODY:
-        raise _malformed(
-            f"Zu {method} gehört kein Inhalt. Senden Sie die Anfrage ohne Body.",
-            f"{method} takes no body. Send the request without one.",
-        )
+        raise _bodiless(method)
     if fields.get(b"content-encoding", b"identity").lower() != b"identity":
         raise _unsupported("Komprimierte Inhalte nimmt der Hub nicht an.", "The hub does not take compressed bodies.")
     plain = _plain_content_type(fields.get(b"content-type", b"").decode("latin-1"))
     if plain is None or plain.partition(";")[0] not in surface.media_types:
         raise not_taken(surface.taken(method, path), by_suffix=by_suffix)
     return plain
+
+
+def _bodiless(method: str) -> Malformed:
+    return _malformed(
+        f"Zu {method} gehört kein Inhalt. Senden Sie die Anfrage ohne Body.",
+        f"{method} takes no body. Send the request without one.",
+    )
 
 
 def _tolerated(fields: dict[bytes, bytes], media_types: frozenset[str]) -> str:
@@ -455,14 +459,7 @@ def _counted(receive: Receive, cap: int, limits: RequestLimits) -> Receive:
             async with asyncio.timeout(patience):
                 message = await receive()
         except TimeoutError as error:
-            raise too_slow(
-                Text(
-                    f"Der Inhalt kam {limits.pause:.0f} Sekunden lang nicht weiter, oder langsamer als {limits.body_rate} Byte "
-                    "in der Sekunde.",
-                    f"The body did not continue for {limits.pause:.0f} seconds, or came at less than {limits.body_rate} bytes "
-                    "a second.",
-                )
-            ) from error
+            raise _came_too_slowly(limits) from error
         waited += time.monotonic() - began
         seen += len(message.get("body", b""))
         more = message.get("more_body", False)
@@ -473,6 +470,17 @@ def _counted(receive: Receive, cap: int, limits: RequestLimits) -> Receive:
         return message
 
     return counted
+
+
+def _came_too_slowly(limits: RequestLimits) -> HubError:
+    return too_slow(
+        Text(
+            f"Der Inhalt kam {limits.pause:.0f} Sekunden lang nicht weiter, oder langsamer als {limits.body_rate} Byte "
+            "in der Sekunde.",
+            f"The body did not continue for {limits.pause:.0f} seconds, or came at less than {limits.body_rate} bytes "
+            "a second.",
+        )
+    )
 
 
 def _too_large(cap: int) -> TooLarge:

@@ -256,14 +256,7 @@ class Doctor:
         finally:
             mark.unlink(missing_ok=True)
         if answer.status is None:
-            yield away(
-                "own address",
-                Text(f"{address} antwortet nicht ({answer.note})", f"{address} does not answer ({answer.note})"),
-                Text(
-                    "läuft hub serve? base_url, Proxy und TLS prüfen",
-                    "does hub serve run? check base_url, proxy and TLS",
-                ),
-            )
+            yield _no_answer(address, answer.note)
             return
         yield from self._certified("own address", answer.certificate)
         yield from self._recognised(answer)
@@ -476,6 +469,17 @@ class Doctor:
             yield doubtful(
                 about, Text(f"{what}: läuft am {ends:%d.%m.%Y} ab", f"{what}: ends on {ends:%Y-%m-%d}"), todo
             )
+
+
+def _no_answer(address: str, note: str) -> Diagnosis:
+    return away(
+        "own address",
+        Text(f"{address} antwortet nicht ({note})", f"{address} does not answer ({note})"),
+        Text(
+            "läuft hub serve? base_url, Proxy und TLS prüfen",
+            "does hub serve run? check base_url, proxy and TLS",
+        ),
+    )
 
 
 def _newer_tables(current: str, head: str | None) -> Diagnosis:

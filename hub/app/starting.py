@@ -154,17 +154,21 @@ def _one_database(database: Path | None) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
-            raise Unavailable(
-                Text(
-                    f"Auf der Datenbank {database} läuft schon ein Hub. SQLite bedient genau einen (serve, work oder "
-                    "run): Beenden Sie den anderen, nennen Sie einen anderen Ordner (--data), oder nehmen Sie PostgreSQL.",
-                    f"A hub runs on the database {database} already. SQLite serves exactly one (serve, work or run): "
-                    "stop the other, name another folder (--data), or use PostgreSQL.",
-                )
-            ) from exc
+            raise _runs_already(database) from exc
         yield
     finally:
         os.close(descriptor)
+
+
+def _runs_already(database: Path) -> Unavailable:
+    return Unavailable(
+        Text(
+            f"Auf der Datenbank {database} läuft schon ein Hub. SQLite bedient genau einen (serve, work oder "
+            "run): Beenden Sie den anderen, nennen Sie einen anderen Ordner (--data), oder nehmen Sie PostgreSQL.",
+            f"A hub runs on the database {database} already. SQLite serves exactly one (serve, work or run): "
+            "stop the other, name another folder (--data), or use PostgreSQL.",
+        )
+    )
 
 
 @contextmanager

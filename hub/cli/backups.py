@@ -251,12 +251,7 @@ def _database_put_back(folder: Path, manifest: Mapping[str, Any]) -> int:
     settings = settings_for(folder)
     database = sqlite_file(settings.database)
     if (database is not None) != manifest["database"]:
-        raise ConfigurationError(
-            Text(
-                "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
-                "Backup and database_url name different databases (SQLite, PostgreSQL).",
-            )
-        )
+        raise _another_kind()
     if database is not None:
         settle_database(folder, database)
     elif manifest.get("dump"):
@@ -268,6 +263,15 @@ def _database_put_back(folder: Path, manifest: Mapping[str, Any]) -> int:
         if database is not None:
             database.unlink(missing_ok=True)
         raise
+
+
+def _another_kind() -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            "Sicherung und database_url nennen verschiedene Datenbanken (SQLite, PostgreSQL).",
+            "Backup and database_url name different databases (SQLite, PostgreSQL).",
+        )
+    )
 
 
 def _say_restored(manifest: Mapping[str, Any], flagged: int) -> None:

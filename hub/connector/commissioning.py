@@ -234,23 +234,31 @@ def _hub(settings: ConnectorSettings, keys: Mapping[UUID, Keys], now: Callable[[
     try:
         issuer = _issuer(tokens(settings.hub, now).get(transport(settings.hub)))
     except (Unauthenticated, Forbidden):
-        yield faulty(
-            "hub",
-            Text("der Hub lässt diesen Client nicht ein", "the hub does not let this client in"),
-            Text("hub.client_id und das Geheimnis prüfen", "check hub.client_id and the secret"),
-        )
+        yield _not_let_in()
         return
     except HubError as error:
         yield of_error("hub", own_words(error))
         return
     if issuer and issuer != settings.hub.issuer:
-        yield faulty(
-            "hub",
-            Text(f"der Hub unterschreibt als {issuer}", f"the hub signs as {issuer}"),
-            Text(f'hub.issuer = "{issuer}" setzen', f'set hub.issuer = "{issuer}"'),
-        )
+        yield _another_issuer(issuer)
     for address in settings.destinations:
         yield from _mailbox(hub, address, keys)
+
+
+def _not_let_in() -> Diagnosis:
+    return faulty(
+        "hub",
+        Text("der Hub lässt diesen Client nicht ein", "the hub does not let this client in"),
+        Text("hub.client_id und das Geheimnis prüfen", "check hub.client_id and the secret"),
+    )
+
+
+def _another_issuer(issuer: str) -> Diagnosis:
+    return faulty(
+        "hub",
+        Text(f"der Hub unterschreibt als {issuer}", f"the hub signs as {issuer}"),
+        Text(f'hub.issuer = "{issuer}" setzen', f'set hub.issuer = "{issuer}"'),
+    )
 
 
 def _mailbox(hub: Subscriber, address: Address, keys: Mapping[UUID, Keys]) -> Iterator[Diagnosis]:

@@ -135,13 +135,7 @@ class ForwardBook:
         with self._journal.writing() as connection:
             wish = _proposed(connection, request_id)
             if wish.author == who:
-                raise needs_second_person(
-                    Forbidden,
-                    Text(
-                        "Diese Abgabe haben Sie selbst vorgeschlagen. Zustimmen muss eine Kollegin oder ein Kollege.",
-                        "You proposed this hand-on yourself. A colleague has to agree.",
-                    ),
-                )
+                raise _own_proposal()
             connection.execute(
                 "UPDATE forward SET state = 'wanted', second = ?, at = ?, due = ?, changed_at = ? WHERE request_id = ?",
                 (who, now.isoformat(), now.timestamp(), now.isoformat(), str(request_id)),
@@ -255,6 +249,16 @@ class ForwardBook:
         if found is None:
             raise no_such_case()
         return found
+
+
+def _own_proposal() -> Forbidden:
+    return needs_second_person(
+        Forbidden,
+        Text(
+            "Diese Abgabe haben Sie selbst vorgeschlagen. Zustimmen muss eine Kollegin oder ein Kollege.",
+            "You proposed this hand-on yourself. A colleague has to agree.",
+        ),
+    )
 
 
 def _require_fit(entry: Entry) -> None:

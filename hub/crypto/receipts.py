@@ -191,16 +191,24 @@ def _find(jwks: Mapping[str, Any], kid: str) -> VerificationKey:
         raise _no_key_list()
     found = [jwk for jwk in entries if isinstance(jwk, Mapping) and jwk.get("kid") == kid]
     if len(found) > 1:
-        raise SealBroken(
-            Text(
-                f"Die Schlüsselliste nennt den Schlüssel {kid} mehrmals; welcher gilt, ist nicht zu sagen. Rufen Sie "
-                "sie neu ab.",
-                f"The key list names the key {kid} more than once; which one counts cannot be told. Fetch it anew.",
-            )
-        )
+        raise _key_twice(kid)
     if found:
         return ed25519_verification_key(found[0])
-    raise SealBroken(
+    raise _key_missing()
+
+
+def _key_twice(kid: str) -> SealBroken:
+    return SealBroken(
+        Text(
+            f"Die Schlüsselliste nennt den Schlüssel {kid} mehrmals; welcher gilt, ist nicht zu sagen. Rufen Sie "
+            "sie neu ab.",
+            f"The key list names the key {kid} more than once; which one counts cannot be told. Fetch it anew.",
+        )
+    )
+
+
+def _key_missing() -> SealBroken:
+    return SealBroken(
         Text(
             "Der Schlüssel dieses Nachweises steht nicht in der Schlüsselliste. "
             "Rufen Sie /hub/v1/jwks.json des Hubs ab, der ihn ausgestellt hat.",

@@ -22,6 +22,7 @@ from hub.admission import Admission
 from hub.areas import Area, Gazetteer
 from hub.errors import (
     Conflict,
+    HubError,
     IdempotencyConflict,
     Invalid,
     KeyUnavailable,
@@ -333,29 +334,15 @@ class Forwarding:
         if case is None:
             raise not_found("case-not-found")
         if destination.destination_id == case.destination_id:
-            raise _refused(
-                slug="forward-to-oneself",
-                de="Für diese Leistung und dieses Gebiet sind Sie selbst zuständig. Wählen Sie eine andere Leistung oder ein "
-                "anderes Gebiet.",
-                en="For this service and area you are responsible yourselves. Choose another service or another area.",
-            )
+            raise _to_oneself()
         before = self._hub.store.forwardings.into(case_id)
         depth = 1
         while before is not None:
             depth += 1
             if destination.destination_id == before.from_destination_id:
-                raise _refused(
-                    slug="forward-loop",
-                    de=f"{destination.name} hatte diesen Vorgang schon und hat ihn abgegeben. Klären Sie die Zuständigkeit mit "
-                    "dieser Stelle.",
-                    en=f"{destination.name} had this case before and handed it on. Settle with them who is responsible.",
-                )
+                raise _in_a_circle(destination)
             if depth > MOST_FORWARDS:
-                raise _refused(
-                    slug="forward-chain-too-long",
-                    de=f"Der Vorgang ist schon {MOST_FORWARDS}-mal abgegeben. Klären Sie die Zuständigkeit unmittelbar.",
-                    en=f"The case was handed on {MOST_FORWARDS} times already. Settle directly who is responsible.",
-                )
+                raise _too_long_a_chain()
             before = self._hub.store.forwardings.into(before.from_case_id)
 
     # ------------------------------------------------------------------------------------------- what is written
@@ -452,6 +439,32 @@ class Forwarding:
     def _name(self, destination_id: UUID) -> str:
         found = self._hub.store.parties.destination(destination_id)
         return str(destination_id) if found is None else found.name
+
+
+def _to_oneself() -> HubError:
+    return _refused(
+        slug="forward-to-oneself",
+        de="Für diese Leistung und dieses Gebiet sind Sie selbst zuständig. Wählen Sie eine andere Leistung oder ein "
+        "anderes Gebiet.",
+        en="For this service and area you are responsible yourselves. Choose another service or another area.",
+    )
+
+
+def _in_a_circle(destination: Destination) -> HubError:
+    return _refused(
+        slug="forward-loop",
+        de=f"{destination.name} hatte diesen Vorgang schon und hat ihn abgegeben. Klären Sie die Zuständigkeit mit "
+        "dieser Stelle.",
+        en=f"{destination.name} had this case before and handed it on. Settle with them who is responsible.",
+    )
+
+
+def _too_long_a_chain() -> HubError:
+    return _refused(
+        slug="forward-chain-too-long",
+        de=f"Der Vorgang ist schon {MOST_FORWARDS}-mal abgegeben. Klären Sie die Zuständigkeit unmittelbar.",
+        en=f"The case was handed on {MOST_FORWARDS} times already. Settle directly who is responsible.",
+    )
 
 
 def _said(link: ForwardLink, case_id: UUID, submission_id: UUID, destination_id: UUID, name: str) -> dict[str, object]:

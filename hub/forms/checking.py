@@ -30,6 +30,7 @@ from hub.forms.xml_outline import outline_of_xml_schema
 from hub.model import MediaType
 from hub.validation.editions import SchemaEntry
 from hub.validation.json.documents import JsonSchema
+from hub.validation.report import Violation
 
 #: Answers at random, beside those for each branch, and branches that are tried.
 _AT_RANDOM, _BRANCHES = 25, 200
@@ -231,15 +232,19 @@ def _unfinished(entry: SchemaEntry, form: Questionnaire) -> Iterator[FormFinding
                 continue
             named.add((violation.rule, violation.path))
             branch = ", ".join(f"{at} = {value}" for at, value in forced.items())
-            yield FormFinding(
-                at=violation.path or "/",
-                text=Text(
-                    f"Mit erlaubten Antworten{f' ({branch})' if branch else ''} entsteht ein Dokument, das das Schema verletzt "
-                    f"[{violation.rule}]. {violation.text.de}",
-                    f"Permitted answers{f' ({branch})' if branch else ''} make a document that breaks the schema "
-                    f"[{violation.rule}]. {violation.text.en}",
-                ),
-            )
+            yield _breaks_schema(branch, violation)
+
+
+def _breaks_schema(branch: str, violation: Violation) -> FormFinding:
+    return FormFinding(
+        at=violation.path or "/",
+        text=Text(
+            f"Mit erlaubten Antworten{f' ({branch})' if branch else ''} entsteht ein Dokument, das das Schema verletzt "
+            f"[{violation.rule}]. {violation.text.de}",
+            f"Permitted answers{f' ({branch})' if branch else ''} make a document that breaks the schema "
+            f"[{violation.rule}]. {violation.text.en}",
+        ),
+    )
 
 
 def _branches(form: Questionnaire) -> Iterator[dict[str, Any]]:

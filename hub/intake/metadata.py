@@ -114,14 +114,7 @@ def rendered(document: dict[str, Any], versions: Sequence[str]) -> dict[str, Any
         return document
     proofs = [_proof(each) for each in document.get("dataSets", ())]
     if None in proofs or any(each["purpose"] == "data" for each in document["contentStructure"]["attachments"]):
-        raise Malformed(
-            Text(
-                "Diese Behörde liest nur Metadaten der Version 1: Lassen Sie den Zweck „data“ weg, und dataSets, "
-                "die keine Identifikationsnachweise sind.",
-                "This authority reads metadata of version 1 only: leave out dataSets that prove nobody's identity, and the "
-                "purpose 'data'.",
-            )
-        )
+        raise _version_1_alone()
     known = {name: value for name, value in document.items() if name not in ("author", "dataSets")}
     reports = [each for each in proofs if each is not None and each["type"] == "identificationReport"]
     if reports:
@@ -131,6 +124,17 @@ def rendered(document: dict[str, Any], versions: Sequence[str]) -> dict[str, Any
     more = {"author": document["author"], **({"idTokens": tokens} if tokens else {})}
     known["additionalReferenceInfo"] = {**document.get("additionalReferenceInfo", {}), **more}
     return known | {"$schema": _FIRST_SCHEMA.format(version=first[-1])}
+
+
+def _version_1_alone() -> Malformed:
+    return Malformed(
+        Text(
+            "Diese Behörde liest nur Metadaten der Version 1: Lassen Sie den Zweck „data“ weg, und dataSets, "
+            "die keine Identifikationsnachweise sind.",
+            "This authority reads metadata of version 1 only: leave out dataSets that prove nobody's identity, and the "
+            "purpose 'data'.",
+        )
+    )
 
 
 def _proof(data_set: Mapping[str, Any]) -> dict[str, str] | None:
@@ -163,25 +167,32 @@ def _leaving_out_nulls() -> Cleaner:
 def _contribution(said: Mapping[str, Any], part_names: set[str]) -> dict[str, Any]:
     """Return what the sender may say; refuse the rest by name of the allowed, never by name of the given."""
     if set(said) - _SENDER_MAY_SAY:
-        raise Malformed(
-            Text(
-                f"Der Teil „metadata“ darf nur {', '.join(sorted(_SENDER_MAY_SAY))} enthalten; "
-                "den Rest schreibt der Hub.",
-                f"The 'metadata' part may hold {', '.join(sorted(_SENDER_MAY_SAY))} only; the hub writes the rest.",
-            )
-        )
+        raise _not_to_be_said()
     notes = said.get("attachments", {})
     shaped = isinstance(notes, dict) and all(isinstance(note, dict) for note in notes.values())
     if not shaped or set(notes) - part_names or any(set(note) - _ATTACHMENT_MAY_SAY for note in notes.values()):
-        raise Malformed(
-            Text(
-                "metadata.attachments ordnet den Namen von Anlagen-Teilen purpose, filename und description zu; "
-                "mindestens ein Eintrag passt nicht.",
-                "metadata.attachments maps names of attachment parts to purpose, filename and description; "
-                "at least one entry does not fit.",
-            )
-        )
+        raise _unfit_notes()
     return dict(said)
+
+
+def _not_to_be_said() -> Malformed:
+    return Malformed(
+        Text(
+            f"Der Teil „metadata“ darf nur {', '.join(sorted(_SENDER_MAY_SAY))} enthalten; den Rest schreibt der Hub.",
+            f"The 'metadata' part may hold {', '.join(sorted(_SENDER_MAY_SAY))} only; the hub writes the rest.",
+        )
+    )
+
+
+def _unfit_notes() -> Malformed:
+    return Malformed(
+        Text(
+            "metadata.attachments ordnet den Namen von Anlagen-Teilen purpose, filename und description zu; "
+            "mindestens ein Eintrag passt nicht.",
+            "metadata.attachments maps names of attachment parts to purpose, filename and description; "
+            "at least one entry does not fit.",
+        )
+    )
 
 
 def _described(attachment: SealedAttachment, note: Mapping[str, Any]) -> dict[str, Any]:

@@ -141,11 +141,7 @@ def no_such_area(table: RoutingTable, area: Area, on: datetime) -> NoRoute:
     """Return the refusal of an area that does not exist on that day, with its successors."""
     place, day = table.gazetteer.find(area), legal_day(on)
     if place is None:
-        text = table.gazetteer.meant(area.ars) or Text(
-            f"Das Gebiet {area} steht nicht im Gebietsverzeichnis. Prüfen Sie den Schlüssel in der Gebietssuche.",
-            f"Area {area} is not in the gazetteer. Look its key up in the area search.",
-        )
-        return _refusal(table, text, "unknown-area", area_hints(table.gazetteer, area))
+        return _unknown_area(table, area)
     if place.valid_from is not None and day < place.valid_from:
         text = Text(
             f"{place.name} ({area}) besteht erst seit {place.valid_from:%d.%m.%Y}.",
@@ -163,6 +159,14 @@ def no_such_area(table: RoutingTable, area: Area, on: datetime) -> NoRoute:
         f"{place.name} ({area}) besteht nicht mehr. {way[0]}", f"{place.name} ({area}) no longer exists. {way[1]}"
     )
     return _refusal(table, text, "dissolved-area", [], successors=[heir.area.ars for heir in heirs])
+
+
+def _unknown_area(table: RoutingTable, area: Area) -> NoRoute:
+    text = table.gazetteer.meant(area.ars) or Text(
+        f"Das Gebiet {area} steht nicht im Gebietsverzeichnis. Prüfen Sie den Schlüssel in der Gebietssuche.",
+        f"Area {area} is not in the gazetteer. Look its key up in the area search.",
+    )
+    return _refusal(table, text, "unknown-area", area_hints(table.gazetteer, area))
 
 
 def area_hints(gazetteer: Gazetteer, area: Area) -> list[dict[str, Any]]:

@@ -409,33 +409,49 @@ def _require_consistent(system: AiSystem, where: str) -> None:
     """Require of an AI system what people are told, versions and services; of a rule engine that it claims to be none."""
     is_ai = system.kind is SystemKind.AI_SYSTEM
     if is_ai != (system.notice is not None):
-        raise wrong(
-            f"{where}notice",
-            "der Hinweis nach Artikel 50 gehört zu jedem ai-system, und nur dazu",
-            "the notice of Article 50 belongs to every ai-system, and to those alone",
-        )
+        raise _notice_amiss(where)
     if is_ai != (system.role is not ActRole.NONE) or is_ai != (system.risk is not RiskClass.NONE):
-        raise wrong(
-            f"{where}risk",
-            "none bei role und risk heißt, dass es kein KI-System ist",
-            "none for role and risk means that it is no AI system",
-        )
+        raise _no_ai_amiss(where)
     if is_ai and not (system.contact and system.versions and system.services):
-        raise wrong(
-            where,
-            "contact_email, versions oder services fehlt oder ist leer",
-            "contact_email, versions or services is missing or empty",
-        )
+        raise _contact_amiss(where)
     if (system.risk is RiskClass.HIGH) != (system.category is PublicationCategory.HIGH_RISK):
-        raise wrong(
-            f"{where}publication_category",
-            "high-risk-ai-system und die Risikoklasse high gehören zusammen",
-            "high-risk-ai-system and the risk class high belong together",
-        )
+        raise _class_amiss(where)
     if (system.status is SystemStatus.OUT_OF_USE) != bool(system.ends):
         raise wrong(
             f"{where}end_date", "gehört zu out-of-use, und nur dazu", "it belongs to out-of-use, and to that alone"
         )
+
+
+def _notice_amiss(where: str) -> Invalid:
+    return wrong(
+        f"{where}notice",
+        "der Hinweis nach Artikel 50 gehört zu jedem ai-system, und nur dazu",
+        "the notice of Article 50 belongs to every ai-system, and to those alone",
+    )
+
+
+def _no_ai_amiss(where: str) -> Invalid:
+    return wrong(
+        f"{where}risk",
+        "none bei role und risk heißt, dass es kein KI-System ist",
+        "none for role and risk means that it is no AI system",
+    )
+
+
+def _contact_amiss(where: str) -> Invalid:
+    return wrong(
+        where,
+        "contact_email, versions oder services fehlt oder ist leer",
+        "contact_email, versions or services is missing or empty",
+    )
+
+
+def _class_amiss(where: str) -> Invalid:
+    return wrong(
+        f"{where}publication_category",
+        "high-risk-ai-system und die Risikoklasse high gehören zusammen",
+        "high-risk-ai-system and the risk class high belong together",
+    )
 
 
 def _texts(take: Members) -> Iterator[tuple[str, Text]]:

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from hub.errors import Text, already_exists, state_forbids
+from hub.errors import Conflict, Text, already_exists, state_forbids
 from hub.model import Role, Scope
 from hub.store import tables
 from hub.store.audit import AuditEntry, write_audit
@@ -178,26 +178,12 @@ class Credentials:
 
     def add_passkey(self, passkey: Passkey, *, audit: AuditEntry) -> None:
         """Store a key; raise ``Conflict`` where it is some account's already, or the account has too many."""
-        row = {
-            "credential_id": passkey.credential_id,
-            "account": passkey.account,
-            "label": passkey.label,
-            "public_key": passkey.public_key,
-            "sign_count": passkey.sign_count,
-            "created_at": micros(passkey.created_at),
-            "used_at": None,
-        }
+        row = _passkey_row(passkey)
         mine = select(_PASSKEYS.c.credential_id).where(_PASSKEYS.c.account == passkey.account)
 
         def write(connection: Connection) -> None:
             if len(connection.execute(mine).all()) >= _MOST_PASSKEYS:
-                raise state_forbids(
-                    Text(
-                        f"Ein Konto hat höchstens {_MOST_PASSKEYS} Schlüssel.",
-                        f"An account has {_MOST_PASSKEYS} keys at most.",
-                    ),
-                    Text("Entfernen Sie erst einen.", "Remove one first."),
-                )
+                raise _too_many_keys()
             try:
                 connection.execute(insert(_PASSKEYS), row)
             except IntegrityError as exc:
@@ -272,6 +258,28 @@ class Credentials:
             return connection.execute(steps).rowcount + connection.execute(invitations).rowcount
 
         return self._database.write(write)
+
+
+def _passkey_row(passkey: Passkey) -> dict[str, Any]:
+    return {
+        "credential_id": passkey.credential_id,
+        "account": passkey.account,
+        "label": passkey.label,
+        "public_key": passkey.public_key,
+        "sign_count": passkey.sign_count,
+        "created_at": micros(passkey.created_at),
+        "used_at": None,
+    }
+
+
+def _too_many_keys() -> Conflict:
+    return state_forbids(
+        Text(
+            f"Ein Konto hat höchstens {_MOST_PASSKEYS} Schlüssel.",
+            f"An account has {_MOST_PASSKEYS} keys at most.",
+        ),
+        Text("Entfernen Sie erst einen.", "Remove one first."),
+    )
 
 
 def drop_factors(connection: Connection, account: str) -> None:

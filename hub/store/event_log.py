@@ -470,18 +470,7 @@ class CheckpointLog:
         row = _INSERT_CHECKPOINT.row(
             {"number": checkpoint.number, "made_at": micros(checkpoint.made_at), "token": checkpoint.token}
         )
-        leaves = [
-            _INSERT_LEAF.row(
-                {
-                    "number": checkpoint.number,
-                    "position": position,
-                    "case_id": str(head.case_id),
-                    "seq": head.seq,
-                    "head": head.hash,
-                }
-            )
-            for position, head in enumerate(heads)
-        ]
+        leaves = _leaf_rows(checkpoint.number, heads)
 
         def write(connection: Connection) -> None:
             try:
@@ -536,6 +525,21 @@ class CheckpointLog:
             .limit(limit)
         )
         return self._database.read(lambda connection: [_end_of_case(row) for row in connection.execute(statement)])
+
+
+def _leaf_rows(number: int, heads: Sequence[CaseHead]) -> list[Any]:
+    return [
+        _INSERT_LEAF.row(
+            {
+                "number": number,
+                "position": position,
+                "case_id": str(head.case_id),
+                "seq": head.seq,
+                "head": head.hash,
+            }
+        )
+        for position, head in enumerate(heads)
+    ]
 
 
 def _cover(connection: Connection, number: int) -> None:

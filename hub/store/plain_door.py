@@ -254,11 +254,15 @@ def _require_open(connection: Connection, case_id: UUID) -> None:
         ~rejected,
     )
     if connection.execute(left.limit(1)).first() is None:
-        raise Conflict(
-            Text(
-                "Dieser Vorgang ist abgeschlossen: Alles darin wurde zurückgewiesen. Stellen Sie einen neuen Antrag, ohne "
-                "caseId.",
-                "This case is closed: all that was in it was rejected. Submit a new application, without caseId.",
-            ),
-            slug="case-closed",
-        )
+        raise _case_closed()
+
+
+def _case_closed() -> Conflict:
+    return Conflict(
+        Text(
+            "Dieser Vorgang ist abgeschlossen: Alles darin wurde zurückgewiesen. Stellen Sie einen neuen Antrag, ohne "
+            "caseId.",
+            "This case is closed: all that was in it was rejected. Submit a new application, without caseId.",
+        ),
+        slug="case-closed",
+    )

@@ -335,16 +335,20 @@ def _require_room(
     number, held = connection.execute(under_way).one()
     wanted = quota.largest if length is None else length
     if number + more > quota.number or held + wanted > quota.size:
-        raise TooLarge(
-            Text(
-                f"Sie haben zu viel unterwegs: erlaubt sind {quota.number} Uploads mit zusammen {quota.size} Byte. Reichen Sie "
-                "ein, was fertig ist, oder löschen Sie Uploads (DELETE).",
-                f"You have too much under way: {quota.number} uploads of together {quota.size} bytes are allowed. Submit what "
-                "is complete, or delete uploads (DELETE).",
-            ),
-            slug="upload-quota",
-            limit=quota.size,
-        )
+        raise _too_many(quota)
+
+
+def _too_many(quota: UploadQuota) -> TooLarge:
+    return TooLarge(
+        Text(
+            f"Sie haben zu viel unterwegs: erlaubt sind {quota.number} Uploads mit zusammen {quota.size} Byte. Reichen Sie "
+            "ein, was fertig ist, oder löschen Sie Uploads (DELETE).",
+            f"You have too much under way: {quota.number} uploads of together {quota.size} bytes are allowed. Submit what "
+            "is complete, or delete uploads (DELETE).",
+        ),
+        slug="upload-quota",
+        limit=quota.size,
+    )
 
 
 def _require_joinable(found: Sequence[StoredUpload], parts: Sequence[str], quota: UploadQuota, now: datetime) -> int:
@@ -354,23 +358,31 @@ def _require_joinable(found: Sequence[StoredUpload], parts: Sequence[str], quota
     if any(each.held_until is not None and each.held_until > now for each in found):
         raise locked()
     if any(each.kind is not ConcatKind.PARTIAL or not each.complete for each in found):
-        raise Forbidden(
-            Text(
-                "Zusammengesetzt wird nur, was mit „Upload-Concat: partial“ begonnen wurde und vollständig ist.",
-                "Only what was begun with 'Upload-Concat: partial' and is complete is put together.",
-            ),
-            slug="upload-not-partial",
-        )
+        raise _not_partial()
     length = sum(each.received for each in found)
     if length > quota.largest:
-        raise TooLarge(
-            Text(
-                f"Zusammen sind die Teile zu groß: erlaubt sind {quota.largest} Byte.",
-                f"Together the parts are too large: {quota.largest} bytes are allowed.",
-            ),
-            limit=quota.largest,
-        )
+        raise _too_large_together(quota)
     return length
+
+
+def _not_partial() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Zusammengesetzt wird nur, was mit „Upload-Concat: partial“ begonnen wurde und vollständig ist.",
+            "Only what was begun with 'Upload-Concat: partial' and is complete is put together.",
+        ),
+        slug="upload-not-partial",
+    )
+
+
+def _too_large_together(quota: UploadQuota) -> TooLarge:
+    return TooLarge(
+        Text(
+            f"Zusammen sind die Teile zu groß: erlaubt sind {quota.largest} Byte.",
+            f"Together the parts are too large: {quota.largest} bytes are allowed.",
+        ),
+        limit=quota.largest,
+    )
 
 
 def _require_same(connection: Connection, finals: set[str], parts: Sequence[str], now: datetime) -> None:

@@ -154,17 +154,25 @@ def read_concat(value: str | None) -> Concat:
     if word != "final" or not named:
         raise _malformed("Upload-Concat", Text("partial, oder final;URL URL …", "partial, or final;URL URL …"))
     if len(named) > MOST_PARTS:
-        raise TooLarge(
-            Text(f"Mehr als {MOST_PARTS} Teile sind nicht erlaubt.", f"More than {MOST_PARTS} parts are not allowed."),
-            limit=MOST_PARTS,
-        )
+        raise _too_many_parts()
     parts = tuple(secret_in(url) or "" for url in named)
     if not all(parts) or len(set(parts)) < len(parts):
-        raise _malformed(
-            "Upload-Concat",
-            Text("Adressen von Uploads dieses Hubs, jede einmal", "addresses of uploads of this hub, each once"),
-        )
+        raise _no_uploads()
     return Concat(kind=ConcatKind.FINAL, parts=parts)
+
+
+def _too_many_parts() -> TooLarge:
+    return TooLarge(
+        Text(f"Mehr als {MOST_PARTS} Teile sind nicht erlaubt.", f"More than {MOST_PARTS} parts are not allowed."),
+        limit=MOST_PARTS,
+    )
+
+
+def _no_uploads() -> Malformed:
+    return _malformed(
+        "Upload-Concat",
+        Text("Adressen von Uploads dieses Hubs, jede einmal", "addresses of uploads of this hub, each once"),
+    )
 
 
 def secret_in(url: str) -> str | None:

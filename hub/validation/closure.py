@@ -264,16 +264,7 @@ class Library:
             return None
         taken = self._take(place) if isinstance(place, Path) else self._in_package(place)
         if taken is None:
-            raise ConfigurationError(
-                Text(
-                    f"Die Ortsliste {self._outside.path.name} nennt für {location} die Datei {place}, und diese fehlt. Nennen "
-                    "Sie ihren Ort, wie er von der Liste aus zu finden ist.",
-                    f"The location list {self._outside.path.name} names the file {place} for {location}, and that is missing. "
-                    "Name its place as it is found from the list.",
-                ),
-                file=self._outside.path.name,
-                location=location,
-            )
+            raise _missing_place(self._outside.path.name, location, place)
         key = location if "://" in location else resolved(location, base, lambda _: True, {}) or location
         self.locations[key] = taken
         return taken
@@ -292,6 +283,19 @@ class Library:
         if name not in self.files:
             self.files[name] = path.read_bytes()
         return name
+
+
+def _missing_place(name: str, location: str, place: Path | str) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"Die Ortsliste {name} nennt für {location} die Datei {place}, und diese fehlt. Nennen "
+            "Sie ihren Ort, wie er von der Liste aus zu finden ist.",
+            f"The location list {name} names the file {place} for {location}, and that is missing. "
+            "Name its place as it is found from the list.",
+        ),
+        file=name,
+        location=location,
+    )
 
 
 def _locations(schema: Any) -> Iterator[str]:

@@ -227,23 +227,31 @@ def _between(place: str, old: Trait, new: Trait) -> Iterator[Change]:
     if old.required and not new.required:
         yield _change("became-optional", place, "Darf jetzt fehlen.", "May now be left out.", must=False)
     if old.kind != new.kind:
-        yield _change(
-            "type-changed",
-            place,
-            f"Hat einen anderen Typ: {new.kind or '–'} statt {old.kind or '–'}.",
-            f"Is of another type: {new.kind or '–'} instead of {old.kind or '–'}.",
-            must=True,
-        )
+        yield _other_type(place, old, new)
     if old.most != new.most:
-        yield _change(
-            "count-changed",
-            place,
-            f"Darf jetzt höchstens {new.most}-mal vorkommen statt {old.most}-mal.",
-            f"May now occur at most {new.most} times instead of {old.most}.",
-            must=_number(new.most) < _number(old.most),
-        )
+        yield _other_count(place, old, new)
     yield from _of_values(place, old, new)
     yield from _of_limits(place, old, new)
+
+
+def _other_type(place: str, old: Trait, new: Trait) -> Change:
+    return _change(
+        "type-changed",
+        place,
+        f"Hat einen anderen Typ: {new.kind or '–'} statt {old.kind or '–'}.",
+        f"Is of another type: {new.kind or '–'} instead of {old.kind or '–'}.",
+        must=True,
+    )
+
+
+def _other_count(place: str, old: Trait, new: Trait) -> Change:
+    return _change(
+        "count-changed",
+        place,
+        f"Darf jetzt höchstens {new.most}-mal vorkommen statt {old.most}-mal.",
+        f"May now occur at most {new.most} times instead of {old.most}.",
+        must=_number(new.most) < _number(old.most),
+    )
 
 
 def _of_values(place: str, old: Trait, new: Trait) -> Iterator[Change]:

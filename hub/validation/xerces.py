@@ -121,15 +121,19 @@ def read_archives(kind: Kind, folders: Sequence[Path]) -> dict[str, bytes]:
             raise _missing(kind, folders)
         content = place.read_bytes()
         if hashlib.sha256(content).hexdigest() != archive.sha256:
-            raise ConfigurationError(
-                Text(
-                    f"{place} ist nicht die Ausgabe {archive.coordinates} mit SHA-256 {archive.sha256}. Holen Sie sie neu.",
-                    f"{place} is not the release {archive.coordinates} with SHA-256 {archive.sha256}. Fetch it anew.",
-                ),
-                file=str(place),
-            )
+            raise _another_release(place, archive)
         found[archive.name] = content
     return found
+
+
+def _another_release(place: Path, archive: Archive) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"{place} ist nicht die Ausgabe {archive.coordinates} mit SHA-256 {archive.sha256}. Holen Sie sie neu.",
+            f"{place} is not the release {archive.coordinates} with SHA-256 {archive.sha256}. Fetch it anew.",
+        ),
+        file=str(place),
+    )
 
 
 def _missing(kind: Kind, folders: Sequence[Path]) -> ConfigurationError:

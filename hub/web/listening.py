@@ -32,22 +32,30 @@ def bound(host: str, port: int) -> socket.socket:
             probe.bind((host, port))
         except OSError as exc:
             if exc.errno == errno.EADDRINUSE:
-                raise Unavailable(
-                    Text(
-                        f"An {host}, Port {port}, lauscht schon ein anderer Prozess. Beenden Sie ihn, oder wählen Sie mit "
-                        "--port einen anderen.",
-                        f"Another process listens at {host}, port {port}. Stop it, or choose another one with --port.",
-                    )
-                ) from exc
-            raise ConfigurationError(
-                Text(
-                    f"An {host}, Port {port}, lässt sich nicht lauschen ({os.strerror(exc.errno or 0)}). "
-                    "Prüfen Sie host und port.",
-                    f"Cannot listen at {host}, port {port} ({os.strerror(exc.errno or 0)}). Check host and port.",
-                )
-            ) from exc
+                raise _taken(host, port) from exc
+            raise _not_listening(host, port, exc) from exc
         undo.pop_all()
         return probe
+
+
+def _taken(host: str, port: int) -> Unavailable:
+    return Unavailable(
+        Text(
+            f"An {host}, Port {port}, lauscht schon ein anderer Prozess. Beenden Sie ihn, oder wählen Sie mit "
+            "--port einen anderen.",
+            f"Another process listens at {host}, port {port}. Stop it, or choose another one with --port.",
+        )
+    )
+
+
+def _not_listening(host: str, port: int, exc: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        Text(
+            f"An {host}, Port {port}, lässt sich nicht lauschen ({os.strerror(exc.errno or 0)}). "
+            "Prüfen Sie host und port.",
+            f"Cannot listen at {host}, port {port} ({os.strerror(exc.errno or 0)}). Check host and port.",
+        )
+    )
 
 
 class SmallServer(ThreadingMixIn, WSGIServer):

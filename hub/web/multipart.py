@@ -239,12 +239,7 @@ def _part(headers: dict[str, str], source: _Reader) -> Part:
     if kind.strip().lower() != "form-data" or not name or len(name) > _MAX_FILENAME or not is_seen(name):
         raise _broken()
     if content_type.lower().startswith("multipart/") or encoding not in {"7bit", "8bit", "binary"}:
-        raise Malformed(
-            Text(
-                "Ein Teil ist selbst mehrteilig oder kodiert. Senden Sie jede Datei als eigenen Teil, unverändert.",
-                "A part is multipart itself or transfer-encoded. Send each file as a part of its own, as it is.",
-            )
-        )
+        raise _multipart_part()
     filename = _filename(parameters)
     return Part(
         name=name,
@@ -253,6 +248,15 @@ def _part(headers: dict[str, str], source: _Reader) -> Part:
         headers=headers,
         is_empty_field=parameters.get("filename") == "",
         _source=source,
+    )
+
+
+def _multipart_part() -> Malformed:
+    return Malformed(
+        Text(
+            "Ein Teil ist selbst mehrteilig oder kodiert. Senden Sie jede Datei als eigenen Teil, unverändert.",
+            "A part is multipart itself or transfer-encoded. Send each file as a part of its own, as it is.",
+        )
     )
 
 

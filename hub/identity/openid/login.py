@@ -99,24 +99,9 @@ class Grants:
         granted = [self._by_value[value] for value in self._values(claims) if value in self._by_value]
         tenants = {each.tenant for each in granted}
         if not granted:
-            raise Forbidden(
-                Text(
-                    "Der Anmeldedienst kennt Sie, aber keine Ihrer Gruppen hat hier eine Rolle. Bitten Sie die "
-                    "Administration des Hubs darum.",
-                    "The provider knows you, but none of your groups has a role here. Ask the hub's administrators for one.",
-                ),
-                slug="no-role",
-            )
+            raise _without_role()
         if len(tenants) > 1:
-            raise Forbidden(
-                Text(
-                    "Ihre Gruppen gelten für verschiedene Gebiete; ein Konto hat genau eines. Bitten Sie die "
-                    "Administration des Hubs, sie zu trennen.",
-                    "Your groups are for different areas; an account has exactly one. Ask the hub's administrators to "
-                    "part them.",
-                ),
-                slug="tenants-differ",
-            )
+            raise _several_areas()
         roles = {role for each in granted for role in each.roles}
         return Grant(roles=tuple(sorted(roles)), tenant=tenants.pop())
 
@@ -127,6 +112,29 @@ class Grants:
             found = found.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
         values = [found] if isinstance(found, str) else found if isinstance(found, list) else []
         return (value for value in values[:_MOST_VALUES] if isinstance(value, str))
+
+
+def _without_role() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Der Anmeldedienst kennt Sie, aber keine Ihrer Gruppen hat hier eine Rolle. Bitten Sie die "
+            "Administration des Hubs darum.",
+            "The provider knows you, but none of your groups has a role here. Ask the hub's administrators for one.",
+        ),
+        slug="no-role",
+    )
+
+
+def _several_areas() -> Forbidden:
+    return Forbidden(
+        Text(
+            "Ihre Gruppen gelten für verschiedene Gebiete; ein Konto hat genau eines. Bitten Sie die "
+            "Administration des Hubs, sie zu trennen.",
+            "Your groups are for different areas; an account has exactly one. Ask the hub's administrators to "
+            "part them.",
+        ),
+        slug="tenants-differ",
+    )
 
 
 def _grant(path: Path, value: str, entry: Any) -> Grant:
@@ -270,17 +278,21 @@ def link(store: Store, name: str, *, issuer: str, subject: str, actor: str, now:
     if account is None:
         raise NotFound(Text(f"Es gibt kein Konto {name}.", f"There is no account {name}."))
     if not account.is_local or records.by_identity(issuer, subject) is not None:
-        raise already_exists(
-            Text(
-                "Die Verbindung des Kontos oder dieser Person mit dem Anmeldedienst",
-                "The link of the account, or of this person, with the OpenID Connect provider",
-            )
-        )
+        raise _linked_already()
     linked = replace(account, password_hash="", totp=None, issuer=issuer, subject=subject)
     audit = AuditEntry(
         at=now, actor=actor, action="account.link", target=f"account:{account.name}", after=_public(linked)
     )
     records.change(linked, before=account, audit=audit)
+
+
+def _linked_already() -> Conflict:
+    return already_exists(
+        Text(
+            "Die Verbindung des Kontos oder dieser Person mit dem Anmeldedienst",
+            "The link of the account, or of this person, with the OpenID Connect provider",
+        )
+    )
 
 
 def _public(account: Account) -> dict[str, object]:
