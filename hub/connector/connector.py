@@ -97,9 +97,9 @@ class Connector:
         self._troubles: dict[UUID, HubError] = {}
         self._complaints: dict[UUID, str] = {}
         self._supervisor = Supervisor()
-        self._journal = Journal(settings.journal)
+        self.journal = Journal(settings.journal)
         self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
-        self._envelopes.sweep(self._journal.lying_here())
+        self._envelopes.sweep(self.journal.lying_here())
         self.say = None if settings.decider is Decider.AUTO else self._municipal_say()
 
     def _way_over(self, handover: FolderHandover | HttpHandover | None) -> FolderSystem | Http | None:
@@ -113,7 +113,7 @@ class Connector:
 
     def _municipal_say(self) -> MunicipalSay:
         door = forwarder(self.settings.hub, self._now)
-        work = casework(self.settings, self._journal, keys=self._keys, hub=self.hub, door=door, reopen=self._read_again)
+        work = casework(self.settings, self.journal, keys=self._keys, hub=self.hub, door=door, reopen=self._read_again)
         return MunicipalSay.of(
             self.settings,
             work,
@@ -154,7 +154,7 @@ class Connector:
 
     def close(self) -> None:
         """Release the journal."""
-        self._journal.close()
+        self.journal.close()
 
     def listen(self) -> Listener | None:
         """Start taking pushes, if the settings say so."""
@@ -200,11 +200,11 @@ class Connector:
             self.look(now)
         if self.say is not None:
             self.say.gather(now)
-        for entry in self._journal.due(now):
+        for entry in self.journal.due(now):
             self._advance(entry, now)
         if self.say is not None:
             self.say.send(now)
-        return Counts(**self._tally, open=len(self._journal.open_ids()))
+        return Counts(**self._tally, open=len(self.journal.open_ids()))
 
     def trouble(self) -> HubError | None:
         """Return what kept the last run from the hub, each reason once: try again later if one of them wants that."""
@@ -226,18 +226,18 @@ class Connector:
             raise Forbidden(
                 Text("Dieser Zustellpunkt wird hier nicht bedient.", "This destination is not served here.")
             )
-        known = self._journal.find(push.submission_id)
+        known = self.journal.find(push.submission_id)
         if known is not None and known.state is not JournalState.GONE:
             return False
         if push.whole or push.proven:
             self._envelopes.save(push.submission_id, push.document, push.attachments)
-        news = self._journal.see(push.submission_id, push.case_id, push.destination_id, self._now())
+        news = self.journal.see(push.submission_id, push.case_id, push.destination_id, self._now())
         self._wake.set()
         return news
 
     def status(self) -> Mapping[str, int]:
         """Return how many submissions are in each state."""
-        return self._journal.counts()
+        return self.journal.counts()
 
     # Step 1.
 
@@ -256,7 +256,7 @@ class Connector:
                 meant = item.destination_id if destination_id is None else destination_id
                 if meant is None or meant not in self._keys:
                     continue
-                if self._journal.see(item.message_id, item.case_id, meant, now):
+                if self.journal.see(item.message_id, item.case_id, meant, now):
                     self._count("seen")
         except HubError as exc:
             # A list of all fails for all: the first one stands for them.
@@ -293,13 +293,13 @@ class Connector:
             self._postpone(submission_id, f"internal error: {type(exc).__name__}", _HELD_WAIT, now)
 
     def _postpone(self, submission_id: UUID, note: str, wish: timedelta, now: datetime) -> None:
-        entry = self._journal.find(submission_id)
+        entry = self.journal.find(submission_id)
         tries = entry.tries if entry else 0
         if entry is None or entry.note != note:
             # Said once for each reason, not at each try: a case that is held for good would fill the log.
             _log.warning("submission %s is held: %s", submission_id, note)
         wait = min(max(_FIRST_WAIT * 2 ** min(tries, 20), wish), _LONGEST_WAIT)
-        self._journal.update(submission_id, now, tries=tries + 1, due=now + wait, note=note)
+        self.journal.update(submission_id, now, tries=tries + 1, due=now + wait, note=note)
         self._count("postponed")
 
     # Steps 2 to 4.
@@ -314,14 +314,14 @@ class Connector:
             opened, problems = self._open(envelope, submitted)
         if not entry.doubted and any(problem.slug in _COULD_BE_THE_LINE for problem in problems):
             self._envelopes.drop(entry.submission_id)
-            self._journal.update(entry.submission_id, now, doubted=1)
+            self.journal.update(entry.submission_id, now, doubted=1)
             raise _broken_copy()
         verdict = Verdict(problems=tuple(problems), tags=tags)
         if opened is not None and self._scanning is not None and self._is_welcome(verdict):
             verdict = self._scanned(entry, opened, verdict, now)
         if self.say is not None and opened is not None and self._is_welcome(verdict):
             self.say.receive(entry, opened, now)
-        return self._journal.update(
+        return self.journal.update(
             entry.submission_id,
             now,
             state=JournalState.OPENED,
@@ -342,7 +342,7 @@ class Connector:
         assert self._scanning is not None  # noqa: S101  # asked before
         scanned = self._scanning.look(opened)
         noted, against = scanned.decided(entry.scan)
-        self._journal.update(entry.submission_id, now, scan=noted)
+        self.journal.update(entry.submission_id, now, scan=noted)
         require_release(noted)
         return replace(verdict, problems=(*verdict.problems, *against))
 
@@ -430,13 +430,13 @@ class Connector:
         if self._is_welcome(_verdict(entry)):
             if self._scanning is not None and entry.scan is None and entry.decision is None:
                 # It was opened before anybody scanned.
-                return self._journal.update(entry.submission_id, now, state=JournalState.SEEN, staged=0)
+                return self.journal.update(entry.submission_id, now, state=JournalState.SEEN, staged=0)
             undecided = decider is not Decider.AUTO and entry.decision is None
             if undecided:
                 next_state = JournalState.WAITING
             if not (undecided and decider is Decider.CLERK):
                 self._over(entry, now)
-        return self._journal.update(entry.submission_id, now, state=next_state, tries=0, note="")
+        return self.journal.update(entry.submission_id, now, state=next_state, tries=0, note="")
 
     def _over(self, entry: Entry, now: datetime) -> None:
         if isinstance(self._handover, FolderSystem):
@@ -448,17 +448,17 @@ class Connector:
     def _into_folder(self, folder: FolderSystem, entry: Entry, now: datetime) -> None:
         if not entry.staged:
             folder.stage(self._reopen(entry, now))
-            self._journal.update(entry.submission_id, now, staged=1)
+            self.journal.update(entry.submission_id, now, staged=1)
         folder.publish(entry.submission_id)
 
     def _over_http(self, http: Http, entry: Entry, now: datetime) -> None:
         opened = self._reopen(entry, now)
-        self._journal.update(entry.submission_id, now, unsure=1)
+        self.journal.update(entry.submission_id, now, unsure=1)
         try:
             http.send(opened, repeat=entry.unsure)
         except HubError as exc:
             if exc.slug != NO_ANSWER and not entry.unsure:
-                self._journal.update(entry.submission_id, now, unsure=0)
+                self.journal.update(entry.submission_id, now, unsure=0)
             raise
 
     def _reopen(self, entry: Entry, now: datetime) -> OpenedSubmission:
@@ -473,7 +473,7 @@ class Connector:
         if opened is None:
             # The disk lost or changed what was verified; the hub still has it.
             self._envelopes.drop(entry.submission_id)
-            self._journal.update(entry.submission_id, now, state=JournalState.SEEN, scan=None)
+            self.journal.update(entry.submission_id, now, state=JournalState.SEEN, scan=None)
             raise _broken_copy()
         return replace(opened, scan=report_of(entry.scan))
 
@@ -538,7 +538,7 @@ class Connector:
             if decision is not None and not accept:
                 payload = {"problems": problems_of(decision)}
             jti, token = signed_answer(message, entry.destination_id, key, kind, payload, now)
-            entry = self._journal.update(entry.submission_id, now, jti=str(jti), token=token)
+            entry = self.journal.update(entry.submission_id, now, jti=str(jti), token=token)
         if not self._post(entry):
             return self._finish(entry, JournalState.OVERRULED, "closed by another event before our answer", now)
         self._count("accepted" if accept else "rejected")
@@ -559,7 +559,7 @@ class Connector:
 
     def _finish(self, entry: Entry, state: JournalState, note: str, now: datetime) -> Entry:
         keeps = entry.decision is not None and self.settings.decider is Decider.CLERK
-        done = self._journal.update(entry.submission_id, now, state=state, note=note, kept=int(keeps))
+        done = self.journal.update(entry.submission_id, now, state=state, note=note, kept=int(keeps))
         if not keeps:
             self._envelopes.drop(entry.submission_id)
         level = logging.INFO if state is JournalState.ANSWERED else logging.WARNING

@@ -16,7 +16,7 @@ from stage import NOW
 from test_connector_town import LATER, Town, catalog, good_data, signing_pair, town, town_keys
 
 from hub.cli import main
-from hub.connector.journal import Journal, JournalState
+from hub.connector.journal import JournalState
 from hub.connector.scanning import RELEASED, TURNED_DOWN, decide, kept_back, shown
 from hub.errors import ConfigurationError, NotFound
 
@@ -58,14 +58,6 @@ def test_malware_is_rejected_where_the_settings_say_so_and_nothing_was_on_the_di
     assert not list(town.inbox.iterdir())
 
 
-@pytest.fixture
-def journal(town):
-    """The connector's journal, as the command for people opens it beside the connector."""
-    opened = Journal(town.folder / town.document["journal"])
-    yield opened
-    opened.close()
-
-
 def test_malware_in_the_data_counts_too(town, clamd):
     town.submit(good_data(MARKER.decode()))
     town.start(**scanning(clamd, infected="refuse")).run_once(NOW)
@@ -85,7 +77,7 @@ def plaintext_under(folder: Path) -> list[str]:
     return [str(each) for each in folder.rglob("*") if each.is_file() and MARKER in each.read_bytes()]
 
 
-def test_malware_is_kept_back_sealed_until_somebody_decides(town, clamd, journal):
+def test_malware_is_kept_back_sealed_until_somebody_decides(town, clamd):
     submission_id = town.submit(attachments={uuid4(): INFECTED})
     connector = town.start(**scanning(clamd))
     counts = connector.run_once(NOW)
@@ -93,20 +85,20 @@ def test_malware_is_kept_back_sealed_until_somebody_decides(town, clamd, journal
     assert (town.handed(), town.hub.posted, plaintext_under(town.folder)) == ([], [], [])
     # A restart and another look change nothing.
     assert town.start(**scanning(clamd)).run_once(LATER).postponed == 1
-    assert [each.submission_id for each in kept_back(journal)] == [submission_id]
-    decide(journal, submission_id, RELEASED, who="Erika", now=LATER)
+    assert [each.submission_id for each in kept_back(town.connector.journal)] == [submission_id]
+    decide(town.connector.journal, submission_id, RELEASED, who="Erika", now=LATER)
     assert town.connector.run_once(LATER).accepted == 1
     said = report(town)["scan"]
     assert (said["verdict"], said["decision"]["who"], said["decision"]["what"]) == ("infected", "Erika", "released")
     with pytest.raises(NotFound):
-        decide(journal, submission_id, RELEASED, who="Erika", now=LATER)
+        decide(town.connector.journal, submission_id, RELEASED, who="Erika", now=LATER)
 
 
-def test_what_is_kept_back_can_be_turned_down(town, clamd, journal):
+def test_what_is_kept_back_can_be_turned_down(town, clamd):
     one = uuid4()
     submission_id = town.submit(attachments={one: INFECTED})
     town.start(**scanning(clamd)).run_once(NOW)
-    decide(journal, submission_id, TURNED_DOWN, who="Erika", now=NOW)
+    decide(town.connector.journal, submission_id, TURNED_DOWN, who="Erika", now=NOW)
     assert town.connector.run_once(NOW).rejected == 1
     assert town.reasons() == {("urn:rathaus-hub:rejection:malware-found", f"attachment:{one}")}
 
@@ -157,20 +149,20 @@ def test_what_was_opened_before_anybody_scanned_is_scanned_before_it_goes_over(t
     assert town.handed() == []
 
 
-def test_people_see_what_a_scan_found(town, clamd, tmp_path, journal):
+def test_people_see_what_a_scan_found(town, clamd, tmp_path):
     town.submit(attachments={uuid4(): INFECTED})
     document = {"kind": "folder", "path": "in", "mode": "system", "outbox": "out"}
     (town.folder / "out").mkdir()
     connector = town.start(handover=document, **scanning(clamd, infected="mark"))
     connector.run_once(NOW)
-    (entry,) = journal.due(NOW)
-    assert entry.state is JournalState.WAITING
-    level, words = shown(entry.scan)
+    (entry,) = connector.journal.rows("SELECT state, scan FROM submission")
+    assert entry["state"] == JournalState.WAITING
+    level, words = shown(entry["scan"])
     assert (level, FOUND in words.en) == ("danger", True)
     assert shown(None) is None
 
 
-def test_the_command_shows_releases_and_rejects_what_is_kept_back(town, clamd, journal):
+def test_the_command_shows_releases_and_rejects_what_is_kept_back(town, clamd):
     submission_id = town.submit(attachments={uuid4(): INFECTED})
     town.start(**scanning(clamd)).run_once(NOW)
     town.stop()
@@ -187,7 +179,7 @@ def test_the_command_shows_releases_and_rejects_what_is_kept_back(town, clamd, j
     assert command("reject", str(uuid4())).exit_code != 0
     assert command("release", str(submission_id)).exit_code == 0
     assert command("list").output == ""
-    entry = journal.find(submission_id)
+    entry = town.start(**scanning(clamd)).journal.find(submission_id)
     assert orjson.loads(entry.scan)["decision"]["what"] == RELEASED
 
 
