@@ -2,8 +2,9 @@
 
 Each command runs as a process of its own, ours and the other checkout's by turns; its CPU time and the memory that it held at
 the highest are what the system says of it. Then each build's ``hub serve`` and demo are left alone on loopback, and looked at:
-memory, and CPU time over half a minute; so is a municipality's connector that collects from that hub. Another checkout is
-given by its path and has a ``.venv`` of its own. Ours has one beside that of the tests, with the packages that a user has.
+memory, and CPU time over half a minute; so is a municipality's connector that collects from that hub, and one that has a page
+for clerks, too. Another checkout is given by its path and has a ``.venv`` of its own. Ours has one beside that of the tests,
+with the packages that a user has.
 """
 
 from __future__ import annotations
@@ -77,13 +78,21 @@ class Build:
         receipt = ["--receipt", self.data / "receipt.jwt"]
         self._run([self.hub, "submit", self.data / "antrag.xml", *where, *receipt])
 
-    def settings_of_connector(self, port: int) -> Path:
-        """Write the settings of a municipality that collects at ``port``, as often as it would by default."""
+    @property
+    def has_clerks(self) -> bool:
+        """Whether its connector has a page for clerks."""
+        return (self.root / "hub/connector/clerk").is_dir()
+
+    def settings_of_connector(self, port: int, *, page: int | None = None) -> Path:
+        """Write the settings of a municipality that collects at ``port``, as often as it would by default.
+
+        Its clerks decide at a page at the port ``page``; None leaves that to nobody.
+        """
         demo = json.loads((self.data / "demo.json").read_bytes())
         name = demo["destinations"][0]["destination_id"]
         base_url = f"http://127.0.0.1:{port}"
         lines = [
-            'journal = "journal.sqlite3"',
+            f'journal = "{"journal" if page is None else "clerks"}.sqlite3"',
             f'schema_roots = ["{self.root / "schemas"}"]',
             "[hub]",
             f'base_url = "{base_url}"',
@@ -93,12 +102,13 @@ class Build:
             "[handover]",
             'kind = "folder"',
             'path = "arrived"',
+            *([] if page is None else ['mode = "clerk"', "[clerk]", f"port = {page}", 'accounts_file = "clerks.json"']),
             "[[destinations]]",
             f'destination_id = "{name}"',
             f'decryption_key_files = ["{name}-encryption.json"]',
             f'signing_key_file = "{name}-signing.json"',
         ]
-        file = self.data / "demo/municipality.toml"
+        file = self.data / f"demo/{'municipality' if page is None else 'office'}.toml"
         (file.parent / "arrived").mkdir(exist_ok=True)
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return file
@@ -190,7 +200,7 @@ def _running(arguments: list[str | Path], port: int) -> Iterator[int]:
 
 def idle(builds: list[Build], port: int) -> Iterator[str]:
     """Yield what waiting processes hold and use: a hub at its first start and at a later one, one that is asked, the demo."""
-    names = ("first start", "hub serve", "hub, asked", "connector", "hub run")
+    names = ("first start", "hub serve", "hub, asked", "connector", "with clerk page", "hub run")
     held: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
     for number, build in enumerate(builds):
         here, demo = port + 20 * number, port + 20 * number + 10
@@ -204,11 +214,27 @@ def idle(builds: list[Build], port: int) -> Iterator[str]:
             asked, asking = _watched([pid, connector.pid])
             held["hub, asked"].append(asked)
             held["connector"].append(asking)
+        if build.has_clerks:
+            held["with clerk page"].append(_office(build, here))
         with _running(run, demo) as pid:
             held["hub run"].append(_watched([pid])[0])
     for name, values in held.items():
         yield _line(name, "MiB", [each[0] for each in values], "{:.0f}")
         yield _line("", "% core", [each[1] for each in values], "{:.2f}")
+
+
+def _office(build: Build, port: int) -> tuple[float, float]:
+    """Look at a connector whose page for clerks waits, after somebody has asked for it once."""
+    settings = build.settings_of_connector(port, page=port + 1)
+    add = [build.hub, "connector", "clerk", "add", "anna", "--config", settings, "--password-file", build.data / "word"]
+    (build.data / "word").touch(mode=0o600)
+    (build.data / "word").write_text("an unlikely pass phrase", encoding="ascii")
+    subprocess.run(add, check=True, capture_output=True, env=_environment())
+    with (
+        _running([build.hub, "serve", "--workers", "1", "--port", str(port), "--data", build.data], port),
+        _running([build.hub, "connector", "run", "--config", settings], port + 1) as pid,
+    ):
+        return _watched([pid])[0]
 
 
 def _watched(pids: list[int]) -> list[tuple[float, float]]:

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import orjson
 
-from hub.app import Context
 from hub.cli.applications import media_type_of
 from hub.cli.options import data_option, opened, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
@@ -26,6 +25,9 @@ from hub.validation.importing import import_standard
 from hub.validation.json.documents import JsonSchema
 from hub.validation.manifest import NAME, Kind, Manifest, Status
 from hub.validation.rendering import as_text
+
+if TYPE_CHECKING:
+    from hub.app import Context
 
 _LEFT_OUT = "Ohne Codeliste, nicht übernommen / no code list, left out"
 _GERMAN_ALONE = (

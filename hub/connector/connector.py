@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
+from hub.admission import allocator
 from hub.client import verification
 from hub.client.fit_connect import Named, attachment_ids, last_part, malformed, require_uuid, signed_answer
 from hub.client.transport import UNREACHABLE
@@ -59,6 +60,7 @@ _LONGEST_WAIT = timedelta(hours=1)
 _HELD_WAIT = timedelta(minutes=10)
 #: What a sender may have done wrong, and a proxy or a disk too.
 _COULD_BE_THE_LINE = frozenset({"encryption-issue", "incorrect-authentication-tag"})
+_TRIM_EVERY = timedelta(seconds=30)
 #: How answers are called in the log, by their name in the journal.
 _SAID = {"accepted": "angenommen / accepted", "rejected": "abgelehnt / rejected"}
 _CLOSING = frozenset({EventKind.ACCEPT, EventKind.REJECT, EventKind.DELETE})
@@ -97,6 +99,7 @@ class Connector:
         self._troubles: dict[UUID, HubError] = {}
         self._complaints: dict[UUID, str] = {}
         self._supervisor = Supervisor()
+        self._trim, self._trimmed = allocator(), datetime.min.replace(tzinfo=UTC)
         self.journal = Journal(settings.journal)
         self._envelopes = Envelopes(settings.journal.with_suffix(".sealed"))
         self._envelopes.sweep(self.journal.lying_here())
@@ -176,7 +179,14 @@ class Connector:
         while not stop.is_set():
             self._wake.clear()
             self._run_safely()
+            self._give_back(self._now())
             self._pause(stop)
+
+    def _give_back(self, now: datetime) -> None:
+        """Have memory that is free go back to the system: what started, and each page drawn first, leaves much of it."""
+        if self._trim is not None and not self._trimmed <= now < self._trimmed + _TRIM_EVERY:
+            self._trimmed = now
+            self._trim()
 
     def _run_safely(self) -> None:
         try:
