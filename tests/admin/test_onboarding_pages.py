@@ -67,7 +67,7 @@ def test_the_wizard_goes_step_by_step_without_a_script_and_comes_back_with_what_
     assert "&lt;b&gt;Stadt&lt;/b&gt; Idstein" in wrong.text
     fields |= {"name": "Stadt Idstein", "contact": "amt@idstein.example"}
     second = maria.post("/onboarding/new", **fields)
-    assert "Kreisangehörige Gemeinde oder Stadt: 29 Leistungen" in _said(second.text)
+    assert "Kreisangehörige Gemeinde oder Stadt: 30 Leistungen" in _said(second.text)
     third = maria.post("/onboarding/new", **_hidden(second.text), template="gemeinde")
     fourth = maria.post("/onboarding/new", **_hidden(third.text), adapter="mailbox", address="", options="")
     assert "Schritt 4 von 4" in " ".join(_said(fourth.text).split())
