@@ -71,7 +71,7 @@ def _manifest(  # noqa: PLR0917  # in the order of the manifest
         "replies": written,
         "handedOn": [
             {"at": each.at.isoformat(), "to": each.next_name, "caseId": str(each.next_case), "reason": each.reason}
-            | _as_xbau(entries[0].service if entries else "", HAND_ON)
+            | _as_xbau(received[0]["publicService"]["identifier"] if received else "", HAND_ON)
             for each in desk.forwards.of_case(case.case_id)
             if each.state is ForwardState.GONE
         ],
