@@ -189,12 +189,12 @@ class CaseStage(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaseQuery:
-    """What a list is asked for. ``text``: an id, or its beginning or end; ``worker``: a name, or "-" for nobody's."""
+    """What a list is asked for. ``text``: an id, or its beginning or end; ``workers``: of these names; "-": nobody's."""
 
     stage: CaseStage | None = None
     service: str = ""
     text: str = ""
-    worker: str = ""
+    workers: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -470,11 +470,11 @@ def _where(query: CaseQuery) -> tuple[str, list[Any]]:
     if query.service:
         conditions.append("service = ?")
         values.append(query.service)
-    if query.worker == "-":
+    if query.workers == ("-",):
         conditions.append("worker IS NULL")
-    elif query.worker:
-        conditions.append("worker = ?")
-        values.append(query.worker)
+    elif query.workers is not None:
+        conditions.append("worker IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(query.workers))
     if query.text:
         # Only letters, digits and hyphens come here: nothing in it means anything to LIKE.
         conditions.append(

@@ -219,6 +219,63 @@ def test_a_colleague_sees_who_works_on_a_case_and_what_was_typed_is_not_lost(tow
     assert (wrong.status_code, f"Meins {CANARY}" in wrong.text) == (422, True)
 
 
+def absence(who="anna", deputy="bert", first="2026-11-20", until="2026-11-27"):
+    return {"name": who, "deputy": deputy, "from": first, "until": until}
+
+
+def test_a_deputy_sees_the_cases_of_who_is_away_and_takes_them_over(town, clerks):
+    anna, bert = (clerks.browser(name) for name in ("anna", "bert"))
+    page = f"/cases/{town.case}"
+    anna.post(f"{page}/worker", at=page, do="take")
+    assert "0 Vorgänge" in bert.get("/?whose=deputised").text
+    # A colleague may say it, too: who falls ill does not.
+    entered = bert.post("/absences", at="/absences", **absence())
+    assert ("Die Abwesenheit ist eingetragen" in entered.text, "eingetragen von bert" in entered.text) == (True, True)
+    listed = bert.get("/")
+    assert ("Sie vertreten" in listed.text, "abwesend" in listed.text, "27.11.2026" in listed.text) == (True,) * 3
+    assert "Sie vertreten" not in anna.get("/").text
+    deputised = bert.get("/?whose=deputised").text
+    assert ("1 Vorgänge" in deputised, str(town.case) in deputised) == (True, True)
+    shown = bert.get(page).text
+    assert ("Abwesend bis 27.11.2026; Vertretung: bert" in shown, "Übernehmen (Vertretung)" in shown) == (True, True)
+    bert.post(f"{page}/worker", at=page, do="take-over")
+    (taken,) = [each for each in town.connector.say.desk.book.deeds(town.case) if each.about == "anna"]
+    assert (taken.who, taken.what) == ("bert", "taken")
+    ended = anna.post("/absences/end", at="/absences", name="anna")
+    assert "Niemand ist abwesend" in ended.text
+    assert anna.post("/absences/end", at="/absences", name="anna").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"deputy": "anna"}, "Niemand vertritt sich selbst"),
+        ({"deputy": "carla"}, "Wählen Sie ein Konto"),
+        ({"who": EVIL}, "Wählen Sie ein Konto"),
+        ({"until": "2026-11-19"}, "liegt nicht vor dem ersten"),
+        ({"first": "2026-11-01", "until": "2026-11-02"}, "nicht in der Vergangenheit"),
+        ({"until": "2028-11-27"}, "höchstens ein Jahr"),
+        ({"until": ""}, "den ersten und den letzten Tag"),
+        ({"until": "bald"}, "als Tag"),
+    ],
+)
+def test_an_absence_that_makes_no_sense_is_refused_and_nothing_typed_is_lost(clerks, change, said):
+    anna = clerks.browser("anna")
+    refused = anna.post("/absences", at="/absences", **absence(**change))
+    assert (refused.status_code, said in refused.text) == (422, True), refused.text
+    assert EVIL not in refused.text
+    assert "Niemand ist abwesend" in anna.get("/absences").text
+
+
+def test_who_is_away_stands_in_for_nobody_then(clerks):
+    anna = clerks.browser("anna")
+    assert anna.post("/absences", at="/absences", **absence()).status_code == 200
+    refused = anna.post("/absences", at="/absences", **absence(who="bert", deputy="anna", first="2026-11-27"))
+    assert (refused.status_code, "selbst abwesend" in refused.text) == (422, True)
+    later = absence(who="bert", deputy="anna", first="2026-11-28", until="2026-12-01")
+    assert anna.post("/absences", at="/absences", **later).status_code == 200
+
+
 def test_rejecting_takes_a_reason_and_says_what_the_hub_can_read(town, clerks):
     anna, path = clerks.browser("anna"), f"/cases/{town.case}"
     assert anna.post(f"/submissions/{town.application}/reject", at=path, text="Nein.").status_code == 422

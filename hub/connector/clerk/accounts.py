@@ -140,6 +140,10 @@ class ClerkAccounts:
         """Return an account by its name, or None."""
         return self._watched().get(name)
 
+    def names(self) -> dict[str, str]:
+        """Return the full name of each account, by its name."""
+        return {each.name: each.full_name for each in self._watched().values()}
+
     def is_empty(self) -> bool:
         """Tell whether nobody has an account."""
         return not self._watched()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
 
 from hub.connector.casebook import Deed
+from hub.connector.clerk.absences import ClerkAbsence
 from hub.connector.clerk.export import archive_of
-from hub.connector.clerk.reading import saved, show_case
-from hub.connector.clerk.visit import ClerkVisit
+from hub.connector.clerk.reading import saved, show_absences, show_case
+from hub.connector.clerk.visit import ClerkForm, ClerkVisit
 from hub.connector.desk import WantedForward, WantedReply
 from hub.connector.journal import Entry
 from hub.connector.refusals import no_such_case
@@ -143,6 +145,39 @@ def agree(visit: ClerkVisit) -> Response:
     except Refused as error:
         return show_case(visit, case_id, error=error, status=status_of(error))
     return visit.to(f"/cases/{case_id}", note="handed-on" if deed == "approve" else "not-handed-on")
+
+
+def say_absent(visit: ClerkVisit) -> Response:
+    """Enter an absence, one's own or a colleague's."""
+    form = visit.form
+    typed = {name: form.text(name) for name in ("name", "deputy", "from", "until")}
+    try:
+        absence = ClerkAbsence(
+            name=typed["name"],
+            deputy=typed["deputy"],
+            first_day=_day(form, "from"),
+            last_day=_day(form, "until"),
+            said_by=visit.who,
+        )
+        visit.tools.absences.enter(absence, visit.now)
+    except Invalid as error:
+        return show_absences(visit, error=error, **typed)
+    return visit.to("/absences", note="absent")
+
+
+def _day(form: ClerkForm, name: str) -> date:
+    said = form.day(name)
+    if said is None:
+        raise Invalid(
+            Text("Nennen Sie den ersten und den letzten Tag.", "Name the first and the last day."), field=name
+        )
+    return said
+
+
+def say_back(visit: ClerkVisit) -> Response:
+    """End an absence."""
+    visit.tools.absences.end(visit.form.text("name"))
+    return visit.to("/absences", note="back")
 
 
 def _in_case(visit: ClerkVisit, case_id: UUID) -> Entry:

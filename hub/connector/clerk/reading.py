@@ -171,7 +171,7 @@ def cases(visit: ClerkVisit) -> Response:
         stage=CaseStage(stage) if stage in set(CaseStage) else None,
         service=visit.query.text("service"),
         text="" if wrong else text.lower(),
-        worker=_worker(visit),
+        workers=_workers(visit),
     )
     rows, total = visit.desk.book.cases(query, offset=visit.offset(), limit=ROWS)
     return visit.page(
@@ -187,11 +187,36 @@ def cases(visit: ClerkVisit) -> Response:
         stages=_STAGES,
         services=visit.desk.book.services(),
         today=visit.now.date(),
+        deputised=visit.tools.absences.deputised(visit.who, visit.now.date()),
+        away={each.name: each for each in visit.tools.absences.all(visit.now.date()) if each.holds(visit.now.date())},
+        names=visit.tools.accounts.names(),
     )
 
 
-def _worker(visit: ClerkVisit) -> str:
-    return {"mine": visit.who, "nobody": "-"}.get(visit.word("whose"), "")
+def _workers(visit: ClerkVisit) -> tuple[str, ...] | None:
+    """Return the names whose cases are asked for; None: everybody's, ``-``: nobody's."""
+    if visit.word("whose") == "deputised":
+        return tuple(each.name for each in visit.tools.absences.deputised(visit.who, visit.now.date()))
+    return {"mine": (visit.who,), "nobody": ("-",)}.get(visit.word("whose"))
+
+
+def absences(visit: ClerkVisit) -> Response:
+    """Show who is away and who stands in."""
+    return show_absences(visit)
+
+
+def show_absences(visit: ClerkVisit, *, error: HubError | None = None, **typed: Any) -> Response:
+    """Show absences, with an error above them and what was ``typed`` where something was refused."""
+    today = visit.now.date()
+    return visit.page(
+        "absences.html",
+        status=422 if error is not None else 200,
+        error=error,
+        typed=typed,
+        today=today,
+        absences=visit.tools.absences.all(today),
+        names=visit.tools.accounts.names(),
+    )
 
 
 def case(visit: ClerkVisit) -> Response:
@@ -234,6 +259,7 @@ def case_values(visit: ClerkVisit, found: CaseFile) -> dict[str, Any]:
         "stage": _STAGES[stage],
         "colleague": found.worker if found.worker not in {None, visit.who} else None,
         "mine": found.worker == visit.who,
+        "away": visit.tools.absences.of(found.worker, visit.now.date()),
         "can_reply": visit.desk.can_reply(found) and found.closed_at is None,
         "has_channel": visit.desk.can_reply(found),
         "reasons": REASONS,

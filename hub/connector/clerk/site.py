@@ -30,6 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.client.transport import is_loopback
 from hub.connector.clerk import acting, login, reading
+from hub.connector.clerk.absences import ClerkAbsences
 from hub.connector.clerk.accounts import ClerkAccounts
 from hub.connector.clerk.sessions import ClerkSessions, has_csrf
 from hub.connector.clerk.visit import FILTERS, ClerkForm, ClerkLanguage, ClerkTools, ClerkVisit, read_form
@@ -73,6 +74,9 @@ _PAGES = (
     _Page(method="POST", path="/login", answer=login.log_in, open=True),
     _Page(method="POST", path="/logout", answer=login.log_out),
     _Page(method="GET", path="/", answer=reading.cases),
+    _Page(method="GET", path="/absences", answer=reading.absences),
+    _Page(method="POST", path="/absences", answer=acting.say_absent),
+    _Page(method="POST", path="/absences/end", answer=acting.say_back),
     _Page(method="GET", path="/cases/{case}", answer=reading.case),
     _Page(method="GET", path="/cases/{case}/print", answer=reading.print_view),
     _Page(method="GET", path="/submissions/{submission}/read", answer=reading.read),
@@ -108,7 +112,12 @@ def build(settings: ClerkSite, desk: Desk, port: int) -> ASGIApp:
     pages.globals["vendor"] = (look_folder() / "vendor" / "kern.min.css").is_file()
     secure = settings.certificate_file is not None
     tools = ClerkTools(
-        desk=desk, accounts=accounts, sessions=ClerkSessions(desk.journal, accounts), pages=pages, secure=secure
+        desk=desk,
+        accounts=accounts,
+        sessions=ClerkSessions(desk.journal, accounts),
+        absences=ClerkAbsences(desk.journal, accounts),
+        pages=pages,
+        secure=secure,
     )
     routes: list[Route | Mount] = [
         Mount("/static/clerk", _Files(directory=_FOLDER / "static")),

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from hub.connector.clerk.absences import ClerkAbsences
 from hub.connector.clerk.accounts import ClerkAccounts
 from hub.connector.clerk.sessions import ClerkSession, ClerkSessions
 from hub.connector.desk import MOST_FILES, Desk
@@ -84,6 +85,7 @@ class ClerkTools:
     desk: Desk
     accounts: ClerkAccounts
     sessions: ClerkSessions
+    absences: ClerkAbsences
     pages: Environment
     secure: bool
 
@@ -289,5 +291,7 @@ _NOTES: Mapping[str, Text] = {
     "not-handed-on": Text("Der Vorschlag ist zurückgenommen.", "The proposal is withdrawn."),
     "taken": Text("Sie bearbeiten diesen Vorgang.", "You work on this case."),
     "released": Text("Sie haben den Vorgang freigegeben.", "You have released the case."),
+    "absent": Text("Die Abwesenheit ist eingetragen.", "The absence is entered."),
+    "back": Text("Die Abwesenheit ist beendet.", "The absence has ended."),
     "logged-out": Text("Sie sind abgemeldet.", "You are logged out."),
 }
