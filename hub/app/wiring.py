@@ -63,10 +63,12 @@ from hub.delivery.attempt import AdapterPool
 from hub.delivery.dispatcher import Dispatcher
 from hub.files import vault
 from hub.fit_connect.ai_steps import AiSteps
+from hub.fit_connect.boxes import MessageBoxes
 from hub.fit_connect.collection import Cases
 from hub.fit_connect.forwarding import Forwarding
 from hub.fit_connect.sender_cases import SenderCases
 from hub.identity import Accounts, Clients, Directory, PersonTokens
+from hub.identity.certificates import CertificateHolders
 from hub.identity.invitations import Invitations
 from hub.identity.passkeys import Passkeys
 from hub.identity.second_factors import SecondFactors
@@ -376,7 +378,8 @@ def working(hub: Context) -> Iterator[None]:
         outbox_workers.append(hub.supervisor.begin("notices", hub.postman.run))
     hub.duties.start()
     try:
-        yield
+        with _listening_for_xta(hub):
+            yield
     finally:
         dispatching.stop.set()
         hub.dispatcher.wake()
@@ -386,6 +389,24 @@ def working(hub: Context) -> Iterator[None]:
         for worker in outbox_workers:
             worker.end()
         hub.duties.stop()
+
+
+@contextmanager
+def _listening_for_xta(hub: Context) -> Iterator[None]:
+    """Let authorities empty their mailboxes by XTA for as long as the block runs, if the settings say where."""
+    settings = hub.settings
+    if not settings.xta_port:
+        yield
+        return
+    from hub.api.xta_mailbox import XtaMailbox, XtaServer, server_tls  # few hubs ever need it
+
+    application = XtaMailbox(boxes=MessageBoxes(hub), holders=CertificateHolders(hub.store), clock=hub.clock)
+    tls = server_tls(settings.xta_certificate_file, settings.xta_key_file, settings.xta_clients_file)
+    server = XtaServer(application, host=settings.xta_host, port=settings.xta_port, tls=tls, supervisor=hub.supervisor)
+    try:
+        yield
+    finally:
+        server.close()
 
 
 def _import_packed(*arguments: Any, **named: Any) -> Manifest | None:

@@ -116,6 +116,7 @@ def _combined(settings: Settings) -> Iterator[Text]:
             f"second_factor_roles: names roles that do not exist, or none: {' '.join(strange) or '–'}.",
         )
     yield from _scan(settings)
+    yield from _xta(settings)
     yield from _timestamps(settings)
 
 
@@ -170,6 +171,14 @@ def _mail(settings: Settings) -> Iterator[Text]:
             "smtp_security: Ohne STARTTLS meldet der Hub sich nirgends an.",
             "smtp_security: without STARTTLS the hub logs in nowhere.",
         )
+
+
+def _xta(settings: Settings) -> Iterator[Text]:
+    """Yield what is missing where mailboxes are to be emptied by XTA."""
+    missing = [name for name in ("xta_certificate_file", "xta_clients_file") if not getattr(settings, name)]
+    if settings.xta_port and missing:
+        names = ", ".join(missing)
+        yield Text(f"xta_port: dazu gehört auch {names}.", f"xta_port: {names} is needed as well.")
 
 
 def _scan(settings: Settings) -> Iterator[Text]:

@@ -40,6 +40,41 @@ class Serving:
         "Address of the citizens' portal; the start page links to it.",
         since="0.3.0",
     )
+    xta_port: int = setting(
+        0,
+        "Port, an dem Behörden ihr Postfach über XTA 2.1.1 leeren; 0: keiner. Es lauscht der Prozess, der zustellt.",
+        "Port at which authorities empty their mailboxes by XTA 2.1.1; 0: none. The process that delivers listens.",
+        since="0.4.0",
+        least=0,
+        most=MOST_PORT,
+    )
+    xta_host: str = setting(
+        "127.0.0.1",
+        "Adresse, an der für XTA gelauscht wird.",
+        "Address to listen at for XTA.",
+        since="0.4.0",
+    )
+    xta_certificate_file: str = setting(
+        "",
+        "Zertifikat (PEM), mit dem sich der Hub dort ausweist.",
+        "Certificate (PEM) with which the hub shows who it is there.",
+        since="0.4.0",
+        form=ValueForm.PATH,
+    )
+    xta_key_file: str = setting(
+        "",
+        "Der private Schlüssel dazu.",
+        "The private key of it.",
+        since="0.4.0",
+        form=ValueForm.SECRET_FILE,
+    )
+    xta_clients_file: str = setting(
+        "",
+        "Zertifizierungsstellen (PEM), zu denen die Client-Zertifikate der Behörden führen müssen.",
+        "Certificate authorities (PEM) to which the authorities' client certificates must lead.",
+        since="0.4.0",
+        form=ValueForm.PATH,
+    )
     processes: int = setting(
         0,
         "Prozesse, die bedienen, neben einem, der zustellt; 1: einer, der alles tut; 0: einer je nutzbarem Kern.",

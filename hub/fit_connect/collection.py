@@ -109,6 +109,16 @@ class Collection:
         self._record(message, caller, now)
         return SealedParts(message=message, metadata=metadata, data=data, state=state)
 
+    def whole(self, message_id: UUID, *, caller: Caller, now: datetime) -> StoredMessage:
+        """Return a submission with what is known of its contents, to be read by chunk; record that it was read.
+
+        Raises:
+            NotFound, Forbidden: as :meth:`collect`.
+        """
+        message, _ = self._readable(Subject.SUBMISSION, message_id, caller)
+        self._record(message, caller, now)
+        return message
+
     def attachment(
         self,
         kind: Subject,

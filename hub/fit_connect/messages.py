@@ -34,6 +34,7 @@ from hub.model import (
     Subject,
     next_state,
     own_event,
+    random_id,
 )
 from hub.notifications.callbacks import CallbackWriter
 from hub.store import Announcement, Blobs, CaseHead, SpillingSink, Store, StoredMessage
@@ -353,6 +354,46 @@ class Acknowledgement:
         if message.kind is Subject.SUBMISSION and destination.destination_id != message.destination_id:
             raise _foreign_issuer()
         return destination
+
+    def take(self, message: StoredMessage, *, issuer: str, now: datetime) -> None:
+        """Write into the log that its receiver took a message over, as the hub heard it: who collects has no key to sign with.
+
+        Raises:
+            Conflict: it was answered before.
+        """
+        write_answer(self._store, self._callback_writer, message, EventKind.ACCEPT, issuer=issuer, now=now)
+        _log.info("%s: its receiver closed it", message.kind.value, extra=message.ids | {"outcome": "accept"})
+
+
+def write_answer(
+    store: Store,
+    callback_writer: CallbackWriter,
+    message: StoredMessage,
+    kind: EventKind,
+    *,
+    issuer: str,
+    now: datetime,
+    problems: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Write a receiver's last word on a message as an event of the hub's own; its author is told.
+
+    Raises:
+        Conflict: the message was answered before.
+    """
+    payload: Mapping[str, Any] = {"problems": [dict(each) for each in problems]}
+    if kind is EventKind.ACCEPT and message.contents is not None:
+        payload = {"authenticationTags": message.contents.authentication_tags()}
+    jti = random_id()
+
+    def make(head: CaseHead, state: State | None) -> Sequence[Event]:
+        next_state(state, kind)
+        subject = (message.kind, message.id)
+        return (
+            own_event(kind, case_id=head.case_id, subject=subject, issuer=issuer, now=now, payload=payload, jti=jti),
+        )
+
+    news = callback_writer.answered(message, now=now)
+    store.event_log.append(message.case_id, message.id, make, callbacks=news)
 
 
 def require_own_case(store: Store, case_id: UUID, caller: Caller) -> None:

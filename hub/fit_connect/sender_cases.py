@@ -17,10 +17,11 @@ from uuid import UUID
 
 from hub.errors import not_found
 from hub.fit_connect.collection import Collection, SealedParts, Unchanged
+from hub.fit_connect.messages import write_answer
 from hub.identity import Caller
-from hub.model import Event, EventKind, Sealed, State, Subject, next_state, own_event, random_id
+from hub.model import EventKind, Sealed, State, Subject
 from hub.notifications.callbacks import CallbackWriter
-from hub.store import Blobs, Case, CaseHead, Page, Store, StoredMessage
+from hub.store import Blobs, Case, Page, Store, StoredMessage
 
 #: States in which a sender may read a reply, as long as its contents lie here.
 READABLE = frozenset({State.SUBMITTED, State.FORWARDED, State.ACCEPTED})
@@ -100,22 +101,15 @@ class SenderCases:
         """
         message = self._reply(case_id, reply_id, caller)
         kind = EventKind.ACCEPT if problems is None else EventKind.REJECT
-        payload: Mapping[str, Any] = {"problems": [dict(each) for each in problems or ()]}
-        if problems is None and message.contents is not None:
-            payload = {"authenticationTags": message.contents.authentication_tags()}
-        jti = random_id()
-
-        def make(head: CaseHead, state: State | None) -> Sequence[Event]:
-            next_state(state, kind)
-            subject = (Subject.REPLY, reply_id)
-            return (
-                own_event(
-                    kind, case_id=head.case_id, subject=subject, issuer=self._issuer, now=now, payload=payload, jti=jti
-                ),
-            )
-
-        news = self._callback_writer.answered(message, now=now)
-        self._store.event_log.append(case_id, reply_id, make, callbacks=news)
+        write_answer(
+            self._store,
+            self._callback_writer,
+            message,
+            kind,
+            issuer=self._issuer,
+            now=now,
+            problems=problems or (),
+        )
 
     def _own(self, case_id: UUID, caller: Caller) -> Case:
         case = self._store.submissions.case(case_id)

@@ -50,6 +50,9 @@ POINTS = (
 )
 #: … and those that an upload passes: its piece durable and not told of, its application accepted and the upload still there.
 OF_UPLOADS = ("upload-durable", "upload-accepted")
+#: … and those of a message that is closed over XTA: nothing written, and all of it while the answer is not out.
+OF_BOXES = ("box-closing", "box-closed")
+_ALL = (*POINTS, *OF_UPLOADS, *OF_BOXES)
 
 
 def _pass_by(_point: str) -> None:
@@ -76,8 +79,8 @@ def arm(wanted: str) -> None:
         _reached = _pass_by
         return
     name, _, times = wanted.partition(":")
-    if name not in {*POINTS, *OF_UPLOADS} or (times and not times.isdigit()):
-        known = ", ".join((*POINTS, *OF_UPLOADS))
+    if name not in _ALL or (times and not times.isdigit()):
+        known = ", ".join(_ALL)
         raise ConfigurationError(
             Text(
                 f"crash_at muss NAME oder NAME:ANZAHL sein. Bekannt sind: {known}.",

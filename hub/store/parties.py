@@ -227,6 +227,12 @@ class Parties:
             statement = statement.where(table.c.status == status)
         return self._database.page(statement, to_destination, offset=offset, limit=limit)
 
+    def mentioning(self, adapter: str, word: str) -> list[Destination]:
+        """Return the destinations of an adapter in whose options a word of letters and digits stands somewhere."""
+        table = _DESTINATIONS
+        here = select(table).where(table.c.adapter == adapter, table.c.adapter_config.contains(word, autoescape=True))
+        return self._database.read(lambda connection: [to_destination(row) for row in connection.execute(here).all()])
+
     def destination_ids(self, *, scope: Scope, owner: str, among: Collection[UUID] | None = None) -> frozenset[UUID]:
         """Return the ids of all destinations of ``owner`` within a scope, narrowed as by :meth:`destinations`."""
         narrowed = _narrowed(owner, None, among)

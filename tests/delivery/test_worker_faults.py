@@ -323,6 +323,7 @@ DIE_ELSEWHERE = {
     "specialist-system": "tests/connector/test_connector_system.py::test_the_interface_answers_again_when_its_loop_died",
     "clerk-pages": "tests/connector/test_connector_clerk_page.py::test_a_page_whose_loop_dies_is_there_again",
     "pushes": "tests/connector/test_connector_listen.py::test_a_listener_whose_loop_dies_takes_pushes_again",
+    "xta-mailbox": "tests/api/test_xta_mailbox.py::test_a_server_whose_loop_dies_listens_again",
     "reply-keys": "tests/portal/test_portal_reply_keys.py::test_a_pool_that_dies_begins_anew",
 }
 

@@ -1,7 +1,8 @@
-"""kill -9 while a submission goes out by XTA: no second message, whatever the server had taken by then."""
+"""kill -9 while XTA is spoken: no second message, whatever the server had taken by then, and closing once is closing."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import shutil
@@ -12,8 +13,9 @@ from uuid import UUID
 
 import pytest
 from click.testing import CliRunner
-from processes import HubProcess, wait_for
-from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN
+from processes import HubProcess, free_port, wait_for
+from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, Stage, VirtualClock
+from xta_mailbox import READER, Asker, give, message_id
 
 from adapters.xta import Xta
 from hub import app
@@ -22,6 +24,7 @@ from hub.adapter_kit.check import find_trial
 from hub.adapter_kit.xta import XtaBench
 from hub.cli import main
 from hub.config import load_settings
+from hub.model import EventKind, State, Subject
 
 pytestmark = pytest.mark.timeout(240)
 _PATIENT = {"HUB_LEASE_SECONDS": "2", "HUB_RETRY_FIRST_SECONDS": "1"}
@@ -88,3 +91,31 @@ def test_killed_while_the_server_is_silent_and_before_the_result_is_written(made
         assert (bench.messages, bench.asked.count("CreateMessageID"), bench.asked.count("SendMessage")) == (1, 1, 1)
     finally:
         bench.close()
+
+
+def test_killed_in_the_middle_of_closing_a_message_takes_it_over_once(made_once: Any, tmp_path: Any) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(made_once, data)
+    asker = Asker(tmp_path / "authority", port=free_port())
+    hub = app.build(load_settings(data, {}, allow_private_addresses=True))
+    cast = json.loads((data / "demo.json").read_text())
+    stage = Stage(hub=hub, clock=VirtualClock(datetime.now(UTC)), cast=cast, data=data)
+    give(stage, stage.destination_id("Rheingau"), asker.pair[0], READER)
+    ids = {point: message_id(stage.accept()) for point in ("box-closing", "box-closed")}
+    hub.close()
+    for point, each in ids.items():
+        with HubProcess(data, HUB_CRASH_AT=point, **asker.settings) as dying:
+            assert asker.get(each).status == 200
+            with pytest.raises((OSError, http.client.HTTPException)):
+                asker.close_message(each)
+            dying.process.wait(timeout=60)
+    with HubProcess(data, **asker.settings):
+        assert [asker.close_message(each).status for each in ids.values()] == [200, 200]
+        assert asker.list().ids == []
+    hub = app.build(load_settings(data, {}, allow_private_addresses=True))
+    for each in ids.values():
+        message = hub.store.submissions.message(UUID(each.rpartition(":")[2]), Subject.SUBMISSION)
+        assert message is not None
+        kinds = [event.kind for event in hub.store.event_log.events(message.case_id).items]
+        assert (message.state, kinds.count(EventKind.ACCEPT)) == (State.ACCEPTED, 1)
+    hub.close()
