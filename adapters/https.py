@@ -2,7 +2,8 @@
 
 The receiver knows the hub by an HMAC over timestamp and body (``secret_file``), by a client certificate, by an access
 token for which the hub signs an assertion (``token_url``, RFC 7523), or by any of them together. What an answer means
-stands in :func:`hub.transport.http.judge`; the body of an answer is never read.
+stands in :func:`hub.transport.http.judge`. Of no answer's body is anything read but a conflict's: a 409 that names the
+delivery's id in its JSON, and no ``Retry-After``, says that an earlier attempt arrived.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import orjson
 
 from hub.crypto import SigningKey, read_signing_key, sign_callback
 from hub.errors import KeyRefused, Unavailable
-from hub.model import Adapter, Outcome, Package
+from hub.model import Adapter, Outcome, OutcomeKind, Package
 from hub.model.adapter import (
     ADDRESS,
     PLAIN,
@@ -39,6 +40,7 @@ from hub.transport.http import (
     NoToken,
     OAuthTokens,
     Silence,
+    already_taken,
     by_assertion,
     client_tls,
     judge,
@@ -130,6 +132,8 @@ class Https:
                 return refusal.outcome
         if answer.status == HTTPStatus.UNAUTHORIZED and self._tokens is not None:
             self._tokens.forget()
+        if already_taken(answer, package.delivery_id):
+            return Outcome(kind=OutcomeKind.DELIVERED, note="was already there")
         return judge(answer, datetime.now(UTC))
 
     def close(self) -> None:

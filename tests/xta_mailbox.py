@@ -121,6 +121,11 @@ class Box(Asker):
     def close(self) -> None:
         self._server.close()
 
+    @property
+    def server(self) -> Any:
+        """What serves at the moment."""
+        return self._server._server
+
     def accepted(self) -> str:
         """Have an application accepted for it; return the id of its message."""
         self.stage.clock.pass_(seconds=1)

@@ -295,6 +295,7 @@ class Trouble(Enum):
     FORBIDDEN = auto()
     WRONG_PATH = auto()
     IN_PROGRESS = auto()
+    ALREADY_TAKEN = auto()
     TOO_MANY_SECONDS = auto()
     TOO_MANY_DATE = auto()
     TOO_MANY_NONSENSE = auto()
@@ -491,6 +492,7 @@ CASES: Mapping[str, TrialCase] = {
     "forbidden may heal": _case(_NET - _SMTP, Trouble.FORBIDDEN, U, cause=_CONFIGURATION, copies=0),
     "a wrong path may heal": _case(_NET - _SMTP, Trouble.WRONG_PATH, U, cause=_CONFIGURATION, copies=0),
     "work in progress is unknown": _case(_WEB, Trouble.IN_PROGRESS, X),
+    "a conflict that names the delivery is a yes from before": _case(_HTTP, Trouble.ALREADY_TAKEN, D, copies=0),
     "a wish in seconds is heard": _case(_WEB, Trouble.TOO_MANY_SECONDS, U, wish=_exactly(seconds=120), copies=0),
     "a wish as a date is heard": _case(_WEB, Trouble.TOO_MANY_DATE, U, wish=_about_five_minutes, copies=0),
     "a nonsense wish is ignored": _case(_WEB, Trouble.TOO_MANY_NONSENSE, U, wish=lambda wish: wish is None, copies=0),

@@ -435,11 +435,19 @@ class HttpBench(WebBench):
 
     def __init__(self, workshop: Workshop) -> None:
         self._taken: list[str] = []
+        self._expected = b""
         super().__init__(workshop)
+
+    def arrange(self, trouble: Trouble, package: Package) -> Places:
+        """Bring the receiver into a trouble; it knows which delivery it has already."""
+        self._expected = str(package.delivery_id).encode()
+        return super().arrange(trouble, package)
 
     def play(self, heard: Heard) -> StagedAnswer | Fault:
         """Hold what is said yes to; a redirect's target would say yes as well."""
         outcome = StagedAnswer() if heard.path.endswith("/elsewhere") else answer_in(self.trouble)
+        if self.trouble is Trouble.ALREADY_TAKEN:
+            return StagedAnswer(status=409, body=b'{"title": "Conflict", "deliveryId": "%s"}' % self._expected)
         if says_yes(outcome):
             head = "\n".join(heard.headers.values())
             self._taken.append(f"{heard.path}\n{head}\n{heard.body[:4096].decode(errors='replace')}")

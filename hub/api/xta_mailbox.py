@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping
@@ -26,11 +25,12 @@ from hub.api.threads import in_thread
 from hub.errors import ConfigurationError, Conflict, Forbidden, HubError, NotFound, Text
 from hub.files import vault
 from hub.fit_connect.boxes import MessageBoxes, submission_of
-from hub.identity.certificates import CertificateHolders, Holder, choose
+from hub.identity.certificates import CertificateHolder, CertificateHolders, choose
 from hub.soap import mailbox
 from hub.soap.mailbox import BoxAnswer, BoxOperation, BoxRequest, Port
 from hub.soap.xta import Unreadable
 from hub.supervision import Supervisor
+from hub.web.listening import bound
 from hub.web.protocol import BoundedProtocol, ConnectionBounds, SteadyServer, server_options
 from hub.web.responses import SAFE
 
@@ -94,11 +94,11 @@ class XtaMailbox:
             return mailbox.refusal("XTAWSTechnicalProblem")
         return done
 
-    def _known(self, scope: Scope) -> list[Holder]:
+    def _known(self, scope: Scope) -> list[CertificateHolder]:
         certificate = ((scope.get("extensions") or {}).get(_EXTENSION) or {}).get("der")
         return [] if certificate is None else self._holders.holders(certificate)
 
-    def _carried_out(self, asked: BoxRequest, holders: list[Holder]) -> BoxAnswer:
+    def _carried_out(self, asked: BoxRequest, holders: list[CertificateHolder]) -> BoxAnswer:
         try:
             holder = choose(holders, None if asked.author is None else asked.author.identifier)
             return self._done(asked, holder)
@@ -107,8 +107,8 @@ class XtaMailbox:
         except (NotFound, Conflict):
             return mailbox.refusal("InvalidMessageID", related=asked.related)
 
-    def _done(self, asked: BoxRequest, holder: Holder) -> BoxAnswer:
-        done: Mapping[BoxOperation, Callable[[BoxRequest, Holder], BoxAnswer]] = {
+    def _done(self, asked: BoxRequest, holder: CertificateHolder) -> BoxAnswer:
+        done: Mapping[BoxOperation, Callable[[BoxRequest, CertificateHolder], BoxAnswer]] = {
             BoxOperation.ACTIVE: lambda asked, _holder: mailbox.nothing(asked),
             BoxOperation.SERVICES: self._services,
             BoxOperation.REPORT: self._report,
@@ -123,24 +123,24 @@ class XtaMailbox:
             return mailbox.refusal("PermissionDenied", related=asked.related)
         return done[asked.operation](asked, holder)
 
-    def _close(self, asked: BoxRequest, holder: Holder) -> BoxAnswer:
+    def _close(self, asked: BoxRequest, holder: CertificateHolder) -> BoxAnswer:
         ids = [submission_of(each) for each in asked.message_ids]
         self._boxes.close(holder, ids, now=self._clock())
         return mailbox.nothing(asked)
 
-    def _services(self, asked: BoxRequest, holder: Holder) -> BoxAnswer:
+    def _services(self, asked: BoxRequest, holder: CertificateHolder) -> BoxAnswer:
         offered = {each.identifier for each in holder.destination.services}
         taken = [reader == holder.identifier and service in offered for reader, service in asked.services]
         return mailbox.services(asked, taken, "xoev")
 
-    def _report(self, asked: BoxRequest, holder: Holder) -> BoxAnswer:
+    def _report(self, asked: BoxRequest, holder: CertificateHolder) -> BoxAnswer:
         message = self._boxes.found(holder, submission_of(asked.message_ids[0]))
         finished = message.finished_at is not None
         at = message.finished_at or message.collected_at or message.submitted_at or message.created_at
         about = self._boxes.about(holder, message)
         return mailbox.report(asked, about, status=1 if finished else 0, at=at, server=self._boxes.identity)
 
-    def _list(self, asked: BoxRequest, holder: Holder) -> BoxAnswer:
+    def _list(self, asked: BoxRequest, holder: CertificateHolder) -> BoxAnswer:
         if asked.strange:
             return mailbox.status_list(asked, [], pending=0, last=None)
         if asked.message_ids and asked.operation is BoxOperation.LIST:
@@ -158,7 +158,7 @@ class XtaMailbox:
         ]
         return mailbox.status_list(asked, listed, pending=pending, last=messages[-1].id if messages else None)
 
-    def _hand_out(self, asked: BoxRequest, holder: Holder) -> BoxAnswer:
+    def _hand_out(self, asked: BoxRequest, holder: CertificateHolder) -> BoxAnswer:
         if asked.strange:
             raise NotFound(Text("Diese Auswahl kennt das Postfach nicht.", "The mailbox does not know this choice."))
         first, pending = self._meant(asked, holder)
@@ -166,7 +166,7 @@ class XtaMailbox:
         about = self._boxes.about(holder, message)
         return mailbox.handed_out(asked, about, parts, pending=pending, last=message.id)
 
-    def _meant(self, asked: BoxRequest, holder: Holder) -> tuple[Any, int]:
+    def _meant(self, asked: BoxRequest, holder: CertificateHolder) -> tuple[Any, int]:
         """Return which message is wanted, and how many wait behind it: the one that is named, or the next."""
         if asked.operation is BoxOperation.GET and asked.message_ids:
             (named, *others) = asked.message_ids
@@ -215,20 +215,12 @@ class XtaServer:
         """Listen from now on.
 
         Raises:
-            ConfigurationError: nobody can listen there.
+            Unavailable, ConfigurationError: nobody can listen there.
         """
         options = server_options(_BOUNDS)
         options["http"] = partial(CertifiedProtocol, *options["http"].args, **options["http"].keywords)
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        try:
-            self._socket = socket.create_server((host, port), family=family, backlog=128)
-        except OSError as exc:
-            raise ConfigurationError(
-                Text(
-                    f"An xta_host und xta_port lässt sich nicht lauschen: {port}.",
-                    f"xta_host and xta_port: {port} is taken.",
-                )
-            ) from exc
+        self._socket = bound(host, port)
+        self._socket.listen(128)  # From now on connections wait for the loop.
         self.port: int = self._socket.getsockname()[1]
         self._config = uvicorn.Config(
             application,

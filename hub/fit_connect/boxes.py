@@ -20,7 +20,7 @@ from hub.errors import Conflict, not_found
 from hub.fit_connect.collection import Collection
 from hub.fit_connect.messages import Acknowledgement
 from hub.identity import Caller
-from hub.identity.certificates import Holder
+from hub.identity.certificates import CertificateHolder
 from hub.model import Package, State, Subject
 from hub.model.adapter import MANIFEST, NEWEST, checked, file_name, manifest
 from hub.notifications.callbacks import CallbackWriter
@@ -48,7 +48,7 @@ class BoxTools(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Waiting:
+class BoxPage:
     """What waits behind a place in a mailbox: as much as was asked for, oldest first, and how many come after it."""
 
     messages: Sequence[StoredMessage]
@@ -71,7 +71,7 @@ class MessageBoxes:
         """How this server calls itself."""
         return self._base_url
 
-    def waiting(self, holder: Holder, *, after: UUID | None, most: int, fresh: bool = False) -> Waiting:
+    def waiting(self, holder: CertificateHolder, *, after: UUID | None, most: int, fresh: bool = False) -> BoxPage:
         """Return what waits, behind the message ``after``; ``fresh``: only what was never handed out."""
         all_waiting = [
             each
@@ -86,7 +86,7 @@ class MessageBoxes:
             at = None if closed is None else closed.submitted_at
             behind = [each for each in all_waiting if at is None or (each.submitted_at or each.created_at) > at]
             first = len(all_waiting) - len(behind)
-        return Waiting(messages=all_waiting[first : first + most], pending=max(0, len(all_waiting) - first - most))
+        return BoxPage(messages=all_waiting[first : first + most], pending=max(0, len(all_waiting) - first - most))
 
     def _all(self, caller: Caller, destination_id: UUID) -> Iterator[StoredMessage]:
         return all_items(
@@ -102,7 +102,7 @@ class MessageBoxes:
             return 0
         return sum(sealed.size for _part, sealed in whole.contents.parts())
 
-    def about(self, holder: Holder, message: StoredMessage) -> xta.XtaMessage:
+    def about(self, holder: CertificateHolder, message: StoredMessage) -> xta.XtaMessage:
         """Return what stands around a message."""
         return xta.XtaMessage(
             message_id=f"{_PREFIX}{message.id}",
@@ -118,7 +118,7 @@ class MessageBoxes:
         )
 
     def hand_out(
-        self, holder: Holder, submission_id: UUID, *, now: datetime
+        self, holder: CertificateHolder, submission_id: UUID, *, now: datetime
     ) -> tuple[StoredMessage, Sequence[xta.XtaPart]]:
         """Return a message with its parts, each read when it is its turn; it is recorded as read.
 
@@ -141,7 +141,7 @@ class MessageBoxes:
             for part, sealed in contents.parts()
         ]
 
-    def close(self, holder: Holder, submission_ids: Sequence[UUID], *, now: datetime) -> None:
+    def close(self, holder: CertificateHolder, submission_ids: Sequence[UUID], *, now: datetime) -> None:
         """Take messages over, each in a commit of its own; who died in between closes them all again.
 
         Raises:
@@ -164,11 +164,11 @@ class MessageBoxes:
                 raise
         reach("box-closed")
 
-    def found(self, holder: Holder, submission_id: UUID) -> StoredMessage:
+    def found(self, holder: CertificateHolder, submission_id: UUID) -> StoredMessage:
         """Return a message of the mailbox, whatever became of it; errors as :meth:`close`."""
         return self._mine(holder, submission_id)
 
-    def _mine(self, holder: Holder, submission_id: UUID) -> StoredMessage:
+    def _mine(self, holder: CertificateHolder, submission_id: UUID) -> StoredMessage:
         message = self._store.submissions.message(submission_id, Subject.SUBMISSION)
         here = message is not None and message.destination_id == holder.destination.destination_id
         if message is None or not here or message.submitted_at is None:
@@ -177,7 +177,7 @@ class MessageBoxes:
             raise not_found("submission-not-found")
         return message
 
-    def _package(self, holder: Holder, message: StoredMessage, now: datetime) -> Package:
+    def _package(self, holder: CertificateHolder, message: StoredMessage, now: datetime) -> Package:
         submission = message.submission()
         delivery = self._store.deliveries.of(message.id)
         if submission is None or delivery is None:

@@ -21,7 +21,7 @@ _ADAPTER, _CERTIFICATE, _IDENTIFIER = "mailbox", "xta_certificate", "xta_identif
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Holder:
+class CertificateHolder:
     """Who calls: the destination, the identifier that its mailbox has, and the rights of its client, bound to it alone."""
 
     destination: Destination
@@ -35,18 +35,20 @@ class CertificateHolders:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def holders(self, certificate: bytes) -> list[Holder]:
+    def holders(self, certificate: bytes) -> list[CertificateHolder]:
         """Return all that a client certificate (DER) may act for; those without a client of their own are not among them."""
         fingerprint = hashlib.sha256(certificate).hexdigest()
         found = []
         for destination in self._store.parties.mentioning(_ADAPTER, fingerprint):
             named, identifier = _named(destination.adapter_config)
             if fingerprint in named and identifier and destination.owner is not None:
-                found.append(Holder(destination=destination, identifier=identifier, caller=_caller(destination)))
+                found.append(
+                    CertificateHolder(destination=destination, identifier=identifier, caller=_caller(destination))
+                )
         return found
 
 
-def choose(holders: list[Holder], identifier: str | None) -> Holder:
+def choose(holders: list[CertificateHolder], identifier: str | None) -> CertificateHolder:
     """Return who asks as ``identifier``; without one, the only one there is.
 
     Raises:

@@ -32,7 +32,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any, Self, cast
 from urllib.parse import SplitResult, urlencode, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -53,6 +53,8 @@ _MOST_KEPT = 16
 ROOM = threading.BoundedSemaphore(128)
 #: Of an answer's body nothing is wanted; so much of it is read, within so many seconds, to keep the connection.
 _LONGEST_REST, _AT_HAND = 64 * 1024, 0.25
+#: Of a conflict's body: which delivery it is about.
+_LONGEST_CONFLICT = 4096
 _SHORTEST = 0.001
 _HTTP_1_1 = 11
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
@@ -218,6 +220,21 @@ def judge(answer: Answer, now: datetime) -> Outcome:
     return Outcome(kind=kind, note=http_note(status), retry_after=wish, disable=status == HTTPStatus.GONE, cause=cause)
 
 
+def already_taken(answer: Answer, delivery_id: UUID) -> bool:
+    """Tell whether a 409 says that this very delivery was taken before: its JSON names the delivery's id.
+
+    With ``Retry-After`` it speaks of a request that is still being worked on, whatever it names.
+    """
+    if answer.status != HTTPStatus.CONFLICT or answer.retry_after is not None:
+        return False
+    try:
+        said = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return False
+    named = said.values() if isinstance(said, dict) else ()
+    return any(isinstance(each, str) and each.lower() == str(delivery_id) for each in named)
+
+
 def _wish(value: str | None, now: datetime) -> timedelta | None:
     """Read Retry-After (seconds or HTTP date), capped; None if absent, unreadable or past."""
     try:
@@ -273,7 +290,7 @@ class Connections:
         try:
             connection.open(line)
             complete = connection.send_all("POST", headers, pieces(body), len(body))
-            answer = connection.hear(0, complete=complete)
+            answer = connection.hear(0, complete=complete, conflict_limit=_LONGEST_CONFLICT)
             keeps = complete and connection.finish()
         except (OSError, http.client.HTTPException, ValueError) as exc:
             raise connection.silence(exc) from exc
@@ -437,10 +454,12 @@ class _Connection(http.client.HTTPConnection):
         self._sent = True
         return True
 
-    def hear(self, limit: int, *, complete: bool, fault_limit: int = 0) -> Answer:
+    def hear(self, limit: int, *, complete: bool, fault_limit: int = 0, conflict_limit: int = 0) -> Answer:
         response = self.getresponse()
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             limit = max(limit, fault_limit)
+        if response.status == HTTPStatus.CONFLICT:
+            limit = max(limit, conflict_limit)
         body = response.read(limit) if limit else b""
         # A head that was cut short by hanging up can look whole; a yes to half a request is none.
         if self._line.late or (not complete and response.status < HTTPStatus.MULTIPLE_CHOICES):

@@ -9,6 +9,7 @@ from datetime import timedelta
 from urllib.parse import parse_qs
 from uuid import UUID
 
+import dispatching
 import orjson
 import pytest
 from contract import hold, make_package, opened, sentences_for, workshop  # noqa: F401
@@ -23,6 +24,7 @@ from hub.delivery.attempt import AdapterPool
 from hub.errors import ConfigurationError
 from hub.model import DeadCause, OutcomeKind
 from hub.model.adapter import message
+from hub.store import DeliveryState
 from hub.transport.connection import client_context
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -318,3 +320,41 @@ def test_what_is_offered_by_url_lies_there_for_the_receiver_and_is_what_the_hash
     assert (hashlib.sha512(fetched).hexdigest(), len(fetched)) == (offered["sha512"], offered["size"])
     key = read_decryption_key(stage.destination("Rheingau")["private_decryption_jwk"], written_by_us=True)
     assert decrypt(fetched, [key], max_output=10**6) == plan
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (StagedAnswer(status=409, body=b'{"existing": "%s"}'), OutcomeKind.DELIVERED),
+        (StagedAnswer(status=409, body=b'{"existing": "%s"}', headers={"Retry-After": "5"}), OutcomeKind.UNKNOWN),
+        (StagedAnswer(status=409, body=b'{"existing": "00000000-0000-4000-8000-000000000000"}'), OutcomeKind.UNKNOWN),
+        (StagedAnswer(status=409, body=b"%s"), OutcomeKind.UNKNOWN),
+        (StagedAnswer(status=409, body=b'{"of": {"another": "%s"}}'), OutcomeKind.UNKNOWN),
+        (StagedAnswer(status=409, body=b'{"existing": "%s", "more": "' + b"x" * 5000 + b'"}'), OutcomeKind.UNKNOWN),
+        (StagedAnswer(status=400, body=b'{"existing": "%s"}'), OutcomeKind.REFUSED),
+    ],
+    ids=["named", "still at work", "another's", "no JSON", "deeper", "too long", "no conflict"],
+)
+def test_a_conflict_is_a_yes_only_where_it_names_this_delivery(answer, kind, listener):
+    package = make_package()
+    named = answer.body.replace(b"%s", str(package.delivery_id).encode())
+    listener.answers["/in"] = StagedAnswer(status=answer.status, headers=answer.headers, body=named)
+    assert opened(Https, listener.config()).deliver(package).kind is kind
+
+
+def test_a_receiver_that_always_says_400_hears_of_a_delivery_once_also_after_restarts(listener, stage):
+    listener.answers["/in"] = StagedAnswer(status=400)
+    hub = stage.hub
+    stored = hub.store.parties.destination(stage.destination_id("Rheingau"))
+    hub.store.parties.replace_destination(replace(stored, adapter="https", adapter_config=listener.config()))
+    accepted = stage.accept()
+    submission_id = UUID(accepted.claims["sub"].removeprefix("submission:"))
+    parts = {"blobs": hub.blobs, "notary": hub.notary, "evidences": hub.evidences, "clock": stage.clock}
+    for _ in range(3):  # Each is a process that knows nothing of the one before.
+        with dispatching.running(
+            dispatching.dispatcher(hub.store, stage.data, adapters=AdapterPool({"https": Https}), **parts)
+        ):
+            dispatching.until(lambda: hub.store.deliveries.of(submission_id).state is DeliveryState.DEAD)
+        stage.clock.pass_(days=3)
+    view = hub.store.deliveries.of(submission_id)
+    assert (len(listener.heard), view.cause, len(view.attempts)) == (1, DeadCause.PAYLOAD, 1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,15 @@ class Particular(asyncssh.SFTPServer):
         return super().open(path, pflags, attrs)
 
 
+class Stubborn(asyncssh.SFTPServer):
+    """Renames nothing to a name that is taken, by neither way (Win32-OpenSSH, some appliances)."""
+
+    def posix_rename(self, oldpath: bytes, newpath: bytes) -> None:
+        if Path(os.fsdecode(self.map_path(newpath))).exists():
+            raise asyncssh.SFTPFailure("exists")
+        super().posix_rename(oldpath, newpath)
+
+
 class Prompting(asyncssh.SSHServer):
     """Asks for the password by a prompt in German alone; ``key`` is wanted before, where there is one."""
 
@@ -176,7 +186,9 @@ class Prompting(asyncssh.SSHServer):
 
 
 @contextmanager
-def prompting(root: Path, key: asyncssh.SSHKey | None = None) -> Iterator[dict[str, Any]]:
+def prompting(
+    root: Path, key: asyncssh.SSHKey | None = None, kind: type[asyncssh.SFTPServer] = Particular
+) -> Iterator[dict[str, Any]]:
     """A server that prompts and is particular about names; gives the options to reach it."""
     loop, host_key = asyncio.new_event_loop(), asyncssh.generate_private_key("ssh-ed25519")
     thread = threading.Thread(target=loop.run_forever)
@@ -188,7 +200,7 @@ def prompting(root: Path, key: asyncssh.SSHKey | None = None) -> Iterator[dict[s
             0,
             server_factory=lambda: Prompting(key),
             server_host_keys=[host_key],
-            sftp_factory=lambda channel: Particular(channel, chroot=str(root).encode()),
+            sftp_factory=lambda channel: kind(channel, chroot=str(root).encode()),
         )
 
     async def stop() -> None:
@@ -238,3 +250,17 @@ def test_a_server_that_wants_key_and_password_gets_both(tmp_path):
         both = opened(Sftp, {**config, "key_file": str(tmp_path / "key")})
         assert both.deliver(make_package()).kind is OutcomeKind.DELIVERED
         assert opened(Sftp, config).deliver(make_package()).note == "login refused"
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["a folder each", "one folder"])
+def test_a_name_that_an_earlier_attempt_left_behind_is_taken_over_though_the_server_renames_to_none(tmp_path, flat):
+    with prompting(tmp_path, kind=Stubborn) as config:
+        package, adapter = make_package(), opened(Sftp, {**config, "flat": flat})
+        place = tmp_path / "in" / ("" if flat else str(package.delivery_id))
+        place.mkdir(exist_ok=True)
+        name = "data.jwe" if not flat else f"{package.delivery_id}.data.jwe"
+        (place / name).write_text("half of it")
+        for each in (package, again(package)):
+            assert adapter.deliver(each).kind is OutcomeKind.DELIVERED
+        assert (place / name).stat().st_size == package.submission.contents.data.size
+        assert not [path for path in place.rglob("*") if path.name.startswith("tmp-")]

@@ -8,10 +8,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hub.errors import Unavailable
-from hub.model import Adapter, Outcome, Package
+from hub.model import Adapter, Outcome, OutcomeKind, Package
 from hub.model.adapter import MixedUp, message, not_readable, read_options, read_secret
 from hub.transport.connection import Line
-from hub.transport.http import Silence, client_tls, judge, pieces, request, require_address, require_timeout
+from hub.transport.http import (
+    Silence,
+    already_taken,
+    client_tls,
+    judge,
+    pieces,
+    request,
+    require_address,
+    require_timeout,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,11 +61,13 @@ class Put:
         with Line(timeout=options.timeout, public_only=not options.allow_private_addresses) as line:
             try:
                 body = message(package, inline_limit=8 * 1024 * 1024)
-                answer = request(line, self._tls, "PUT", url, headers, pieces(body), length=len(body))
+                answer = request(line, self._tls, "PUT", url, headers, pieces(body), length=len(body), fault_limit=4096)
             except (MixedUp, Unavailable) as exc:
                 return not_readable(exc)
             except Silence as silence:
                 return silence.outcome()
+        if already_taken(answer, package.delivery_id):
+            return Outcome(kind=OutcomeKind.DELIVERED, note="was already there")
         return judge(answer, datetime.now(UTC))
 
     def close(self) -> None:
