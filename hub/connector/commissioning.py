@@ -21,10 +21,17 @@ import requests
 
 from hub.client.fit_connect import Subscriber
 from hub.connector.access import own_words, subscriber, tokens, transport
-from hub.connector.declarations import DECLARED, TABLES, Mode
+from hub.connector.declarations import DECLARED, TABLES, Decider, Mode
 from hub.connector.opening import Keys, load_keys
 from hub.connector.scanning import ScanAfterOpening
-from hub.connector.settings import LONGEST_SECRET, Address, ConnectorSettings, FolderHandover, HttpHandover
+from hub.connector.settings import (
+    LONGEST_SECRET,
+    Address,
+    ClerkSite,
+    ConnectorSettings,
+    FolderHandover,
+    HttpHandover,
+)
 from hub.crypto import base64url, thumbprint
 from hub.crypto.key_file import make_new_key
 from hub.errors import ConfigurationError, Forbidden, HubError, NotFound, Text, Unauthenticated
@@ -112,6 +119,7 @@ def examine(file: Path, *, now: Callable[[], datetime]) -> Iterator[Diagnosis]:
     keys: dict[UUID, Keys] = {}  # Judging one takes a third of a second.
     yield from bounded("keys", lambda: _keys(settings, keys), seconds=_LIMIT)
     yield from bounded("hand-over", lambda: _handover(settings), seconds=_LIMIT)
+    yield from bounded("say", lambda: _say(settings), seconds=_LIMIT)
     yield from bounded("schemas", lambda: _schemas(settings), seconds=_LIMIT)
     yield from bounded("scanner", lambda: _scanner(settings), seconds=_LIMIT)
     yield from bounded("files", lambda: _files(settings), seconds=_LIMIT)
@@ -174,6 +182,63 @@ def _http(handover: HttpHandover) -> Iterator[Diagnosis]:
     yield well("hand-over", f"{handover.url} antwortet (HTTP {status})", f"{handover.url} answers (HTTP {status})")
 
 
+def _say(settings: ConnectorSettings) -> Iterator[Diagnosis]:
+    """Look at what people or the local system need to decide and to write back."""
+    if settings.decider is Decider.CLERK and settings.clerk is not None:
+        yield from _clerks(settings.clerk)
+    if settings.decider is not Decider.SYSTEM:
+        return
+    handover, local = settings.handover, settings.local
+    outbox = handover.outbox if isinstance(handover, FolderHandover) else None
+    if local is not None:
+        yield from _secret("api.token_file", local.token_file)
+    if outbox is not None:
+        yield from _outbox(outbox)
+    if local is None and outbox is None:
+        yield faulty(
+            "say",
+            Text("das Fachverfahren hat keinen Weg zu antworten", "the specialist system has no way to answer"),
+            Text("[api] oder handover.outbox einstellen", "set [api] or handover.outbox"),
+        )
+
+
+def _clerks(site: ClerkSite) -> Iterator[Diagnosis]:
+    from hub.connector.clerk.accounts import read_accounts
+
+    try:
+        number = len(read_accounts(site.accounts_file))
+    except ConfigurationError as error:
+        yield faulty("clerk", error.detail)
+        return
+    if site.certificate_file is not None:
+        yield from _certificate(site.certificate_file, site.key_file, "clerk")
+    if not number:
+        yield doubtful(
+            "clerk",
+            Text("niemand hat ein Konto für die Sachbearbeitung", "nobody has an account for the page for clerks"),
+            Text("hub connector clerk add NAME", "hub connector clerk add NAME"),
+        )
+        return
+    yield well("clerk", f"{number} Konten für die Sachbearbeitung", f"{number} accounts for the page for clerks")
+
+
+def _outbox(folder: Path) -> Iterator[Diagnosis]:
+    if not folder.is_dir() or folder.is_symlink() or not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        yield faulty(
+            "outbox",
+            Text(
+                f"{folder} ist kein Ordner, in dem der Konnektor lesen und aufräumen kann",
+                f"{folder} is no folder in which the connector can read and tidy up",
+            ),
+            Text(
+                "anlegen und dem Konto des Konnektors geben (handover.outbox)",
+                "make it, and give it to the connector's account (handover.outbox)",
+            ),
+        )
+        return
+    yield well("outbox", f"{folder} lässt sich lesen und aufräumen", f"{folder} can be read and tidied up")
+
+
 def _schemas(settings: ConnectorSettings) -> Iterator[Diagnosis]:
     if not settings.schema_roots:
         text = Text(
@@ -218,15 +283,15 @@ def _secret(name: str, file: Path) -> Iterator[Diagnosis]:
         yield faulty(name, Text(f"{file} ist nicht lesbar", f"{file} cannot be read"))
 
 
-def _certificate(file: Path, key: Path | None) -> Iterator[Diagnosis]:
+def _certificate(file: Path, key: Path | None, about: str = "listen") -> Iterator[Diagnosis]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, key)
     except OSError:
         text = Text(
-            f"{file} und listen.key_file sind kein Paar aus Zertifikat und Schlüssel",
-            f"{file} and listen.key_file are no pair of certificate and key",
+            f"{file} und {about}.key_file sind kein Paar aus Zertifikat und Schlüssel",
+            f"{file} and {about}.key_file are no pair of certificate and key",
         )
-        yield faulty("listen", text)
+        yield faulty(about, text)
 
 
 def _hub(settings: ConnectorSettings, keys: Mapping[UUID, Keys], now: Callable[[], datetime]) -> Iterator[Diagnosis]:

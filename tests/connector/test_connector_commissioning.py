@@ -12,10 +12,11 @@ from uuid import uuid4
 import pytest
 from click.testing import CliRunner, Result
 from partner import Partner
-from stage import ANMELDEN, ANMELDUNG, WIESBADEN, serving, staged
+from stage import ANMELDEN, ANMELDUNG, NOW, WIESBADEN, serving, staged
 from test_connector_unreachable import closed_port
 
 from hub.cli import main
+from hub.connector.clerk.accounts import add_account
 from hub.connector.commissioning import settings_file
 from hub.connector.declarations import DECLARED
 from hub.connector.settings import ConnectorSettings
@@ -198,6 +199,34 @@ def test_check_says_everything_that_is_wrong_and_what_is_away(tmp_path, rsa_pair
     opened = ran("check", "--config", config)
     assert opened.exit_code == 1
     assert f"chmod 0600 {tmp_path / 'd.jwk'}" in opened.stdout
+
+
+def test_check_says_what_people_and_the_local_system_lack_to_decide(tmp_path, rsa_pair, signature_pair):
+    for name, content in {"d.jwk": rsa_pair[1], "s.jwk": signature_pair[1], "hub.secret": "s" * 20}.items():
+        (tmp_path / name).touch(mode=0o600)
+        (tmp_path / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    config, address = tmp_path / "connector.toml", f"http://127.0.0.1:{closed_port()}"
+    reach = {"hub.base_url": address, "hub.token_url": f"{address}/token"}
+    (tmp_path / "inbox").mkdir()
+
+    def said(about: str, **answers: object) -> list[tuple[str, str]]:
+        config.write_text(settings_file({**REQUIRED, **reach, **answers}))
+        found = json.loads(ran("check", "--config", config, "--json").stdout)
+        return [(each["condition"], each["en"]) for each in found if each["about"] == about]
+
+    people = {"handover.mode": "clerk", "clerk.accounts_file": "clerks.json"}
+    ((condition, text),) = said("clerk", **people)
+    assert (condition, text) == ("warning", "nobody has an account for the page for clerks")
+    add_account(tmp_path / "clerks.json", "anna", "Rathausturm-ohne-Uhr", full_name="Anna", now=NOW)
+    assert said("clerk", **people) == [("ok", "1 accounts for the page for clerks")]
+
+    system = {"handover.mode": "system", "handover.outbox": "outbox"}
+    ((condition, text),) = said("outbox", **system)
+    assert (condition, "no folder" in text) == ("fault", True)
+    (tmp_path / "outbox").mkdir()
+    assert [condition for condition, _ in said("outbox", **system)] == ["ok"]
+    interface = system | {"api.port": 8094, "api.token_file": "api.token"}
+    assert [condition for condition, _ in said("api.token_file", **interface)] == ["fault"]
 
 
 def test_the_doctor_looks_after_a_connector_as_well(tmp_path):
