@@ -101,6 +101,7 @@ _AT_AN_EDGE = (
     "hub/connector/connector.py",
     "hub/transport/http.py",
     "hub/adapter_kit/http.py",
+    "hub/adapter_kit/as4.py",
     "hub/adapter_kit/xta.py",
 )
 

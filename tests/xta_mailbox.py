@@ -94,14 +94,9 @@ class Asker:
             BoxOperation.LIST, f"<o:MsgBoxStatusListRequest {attributes}>{selector}</o:MsgBoxStatusListRequest>"
         )
 
-    @staticmethod
-    def fetching(message_id: str = "", *, author: str | None = READER) -> bytes:
-        """The request for a message, or for the next one."""
+    def get(self, message_id: str = "", **more: Any) -> Answer:
         named = f"<o:MsgSelector><a:MessageID>{message_id}</a:MessageID></o:MsgSelector>" if message_id else ""
-        return envelope(BoxOperation.GET.action, f"<o:MsgBoxFetchRequest>{named}</o:MsgBoxFetchRequest>", author=author)
-
-    def get(self, message_id: str = "", *, author: str | None = READER, **more: Any) -> Answer:
-        return self.send("/services/XTAService/MsgBoxPort", self.fetching(message_id, author=author), **more)
+        return self.ask(BoxOperation.GET, f"<o:MsgBoxFetchRequest>{named}</o:MsgBoxFetchRequest>", **more)
 
     def close_message(self, *message_ids: str, **more: Any) -> Answer:
         named = "".join(f"<o:LastMsgReceived>{each}</o:LastMsgReceived>" for each in message_ids)

@@ -19,6 +19,7 @@ from enum import Enum, StrEnum, auto
 from functools import cached_property
 from itertools import repeat
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -131,9 +132,9 @@ def bare(package: Package) -> Package:
 
 
 def bulky(package: Package) -> Package:
-    """Return the package with more data than the buffers of a connection hold: 8 MB."""
+    """Return the package with more data than the buffers of a connection hold: 8 MB, 3 MB compressed."""
     contents = package.submission.contents
-    return _with(package, replace(contents, data=seal("a" * 4_000_000, form=contents.form)))
+    return _with(package, replace(contents, data=seal(token_urlsafe(3_000_000), form=contents.form)))
 
 
 def mixed_up(package: Package) -> Package:
@@ -253,6 +254,8 @@ class Family(StrEnum):
     FIT_CONNECT = "fit_connect"
     #: An XTA 2.1.1 server, as an author sees it.
     XTA = "xta"
+    #: An access point of AS4, as the side that sends sees it.
+    AS4 = "as4"
     #: A mail server.
     SMTP = "smtp"
     #: An SFTP server.
@@ -392,11 +395,12 @@ class TrialCase:
 
 _ALL = frozenset(Family) - {Family.NONE}
 _NET = _ALL - {Family.FILE}
-_WEB = frozenset({Family.HTTP, Family.FIT_CONNECT, Family.XTA})
+_WEB = frozenset({Family.HTTP, Family.FIT_CONNECT, Family.XTA, Family.AS4})
 _TLS = _WEB | {Family.S3, Family.SMTP}
 _PLACES = frozenset({Family.FILE, Family.SFTP, Family.S3})
 _SINGLE = {family: frozenset({family}) for family in Family}
 _HTTP, _FIT, _XTA = _SINGLE[Family.HTTP], _SINGLE[Family.FIT_CONNECT], _SINGLE[Family.XTA]
+_AS4 = _SINGLE[Family.AS4]
 _SMTP, _SFTP, _S3, _FILE = _SINGLE[Family.SMTP], _SINGLE[Family.SFTP], _SINGLE[Family.S3], _SINGLE[Family.FILE]
 _CONFIGURATION, _PAYLOAD, _HUB = DeadCause.CONFIGURATION, DeadCause.PAYLOAD, DeadCause.HUB
 
@@ -427,7 +431,7 @@ CASES: Mapping[str, TrialCase] = {
     "the same delivery twice makes one place": _case(_PLACES, Trouble.NONE, D, copies=1, first=Trouble.NONE),
     "a repeat after a lost answer arrives": _case(_NET, Trouble.NONE, D, first=Trouble.RESET_LATE),
     "a repeat after a lost answer completes what was begun": _case(
-        _FIT | _XTA | _SFTP | _S3, Trouble.NONE, D, copies=1, first=Trouble.RESET_LATE
+        _FIT | _XTA | _AS4 | _SFTP | _S3, Trouble.NONE, D, copies=1, first=Trouble.RESET_LATE
     ),
     "a repeat after a cut in the middle arrives once": _case(
         _NET, Trouble.NONE, D, copies=1, first=Trouble.RESET_EARLY, change=bulky
@@ -461,12 +465,14 @@ CASES: Mapping[str, TrialCase] = {
     # Answers that never come.
     "silence after the whole delivery is unknown": _case(_NET, Trouble.HANG, X),
     "an answer of one byte now and then does not outlast the deadline": _case(_WEB | _S3 | _SMTP, Trouble.DRIP, X),
-    "a yes counts although its body drips": _case(_WEB, Trouble.DRIP_AFTER_YES, D, copies=1),
+    "a yes counts although its body drips": _case(_WEB - _AS4, Trouble.DRIP_AFTER_YES, D, copies=1),
     "a reset after the whole delivery is unknown": _case(_NET, Trouble.RESET_LATE, X),
     "a polite close without an answer is unknown": _case(_NET - _SFTP, Trouble.SILENT_CLOSE, X),
     "half an answer is unknown": _case(_WEB | _S3 | _SMTP, Trouble.HALF_ANSWER, X),
     "an answer in another protocol is unknown": _case(_WEB | _S3 | _SMTP, Trouble.NOISE, X),
-    "a yes counts although its body is huge": _case(_WEB, Trouble.HUGE_BODY, D, copies=1),
+    "a yes counts although its body is huge": _case(_WEB - _AS4, Trouble.HUGE_BODY, D, copies=1),
+    "a yes whose receipt drips is unknown": _case(_AS4, Trouble.DRIP_AFTER_YES, X),
+    "a yes with a huge body instead of a receipt is unknown": _case(_AS4, Trouble.HUGE_BODY, X),
     "an answer without end is unknown": _case(_WEB | _S3 | _SMTP, Trouble.HUGE_HEADER, X),
     # A clear no.
     "a redirect is not followed": _case(_WEB, Trouble.REDIRECT, R, cause=_CONFIGURATION, copies=0),
@@ -593,6 +599,11 @@ class Workshop:
     def client(self) -> tuple[Path, Path]:
         """Certificate and key of a client."""
         return self._authority.issue(HOST)
+
+    @cached_property
+    def access_points(self) -> tuple[tuple[Path, Path], tuple[Path, Path]]:
+        """Certificates and keys of two access points that sign and encrypt (RSA, 2048 bits): the hub's and the other."""
+        return self._authority.issue(HOST, rsa_bits=2048), self._authority.issue(HOST, rsa_bits=2048)
 
     def scratch(self) -> Path:
         """Return a new empty folder."""

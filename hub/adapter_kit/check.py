@@ -4,7 +4,7 @@ How an adapter is configured on a bench: a small YAML file, which the adapter's 
 
 ::
 
-    family: http             # none, file, http, fit_connect, xta, smtp, sftp, s3
+    family: http             # none, file, http, fit_connect, xta, as4, smtp, sftp, s3
     options:                 # the adapter's own; {…} stands for what the bench puts in
       url: "{url}/in"
       ca_file: "{ca_file}"
@@ -158,6 +158,7 @@ _BENCHES = {
     Family.HTTP: ("hub.adapter_kit.http", "HttpBench"),
     Family.FIT_CONNECT: ("hub.adapter_kit.http", "FitBench"),
     Family.XTA: ("hub.adapter_kit.xta", "XtaBench"),
+    Family.AS4: ("hub.adapter_kit.as4", "As4Bench"),
     Family.SMTP: ("hub.adapter_kit.mail", "PostBench"),
     Family.SFTP: ("hub.adapter_kit.check", "ShellBench"),
     Family.S3: ("hub.adapter_kit.files", "DropBench"),

@@ -151,9 +151,14 @@ class InsecureThrowawayAuthority:
         self.ca_file = folder / "ca.pem"
         self.ca_file.write_bytes(certificate.public_bytes(Encoding.PEM))
 
-    def issue(self, address: str, *, expired: bool = False) -> tuple[Path, Path]:
-        """Return the files of certificate and key for an IP address; ``expired``: it ended an hour ago."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(self, address: str, *, expired: bool = False, rsa_bits: int = 0) -> tuple[Path, Path]:
+        """Return the files of certificate and key for an IP address; ``expired``: it ended an hour ago.
+
+        The key is one of P-256, or of RSA with ``rsa_bits``.
+        """
+        key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = (
+            rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
+        )
         names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(address))])
         until = self._now - timedelta(hours=1) if expired else self._now + _DAY
         certificate = (
@@ -164,7 +169,7 @@ class InsecureThrowawayAuthority:
         return self._write(certificate, key)
 
     def _builder(
-        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey, until: datetime
+        self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, until: datetime
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -176,7 +181,9 @@ class InsecureThrowawayAuthority:
             .not_valid_after(until)
         )
 
-    def _write(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+    def _write(
+        self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    ) -> tuple[Path, Path]:
         stem = self._folder / uuid4().hex
         files = stem.with_suffix(".pem"), stem.with_suffix(".key")
         files[0].write_bytes(certificate.public_bytes(Encoding.PEM))

@@ -216,6 +216,36 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Reason], ...] = tuple(
     for pattern, code, de, en in (
         (r"written as |submitted as |mail taken over|was already there", "delivered", "Übergeben", "Handed over"),
         (
+            r"receipt for ",
+            "delivered",
+            "Übergeben, mit unterschriebener Quittung",
+            "Handed over, with a signed receipt",
+        ),
+        (
+            r"AS4: (?:EBMS:0(?:001|003|010|101|102|103)|the certificate)",
+            "as4-agreement",
+            "Was vereinbart ist, passt nicht zur Gegenseite: Parteien, Dienst, Verfahren oder Zertifikat",
+            "What was agreed does not suit the other side: parties, service, algorithms or certificate",
+        ),
+        (
+            r"AS4: EBMS:0(?:002|007|008|009|011|303)",
+            "as4-message-refused",
+            "Die Gegenseite nimmt die Nachricht nicht an",
+            "The other side does not take the message",
+        ),
+        (
+            r"AS4: (?:no receipt|receipt|the receipt|the answer)",
+            "as4-no-receipt",
+            "Keine Quittung, die für das Übergebene zählt",
+            "No receipt that counts for what was handed over",
+        ),
+        (
+            r"AS4: ",
+            "as4-trouble",
+            "Störung bei der Gegenseite (AS4)",
+            "Trouble at the other side (AS4)",
+        ),
+        (
             r"XTA: PermissionDenied",
             CREDENTIALS_REFUSED.code,
             "Der XTA-Server erkennt das Konto nicht an: Zertifikat, Kennung oder Freischaltung",

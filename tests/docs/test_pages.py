@@ -17,11 +17,13 @@ from lxml import etree
 from manual_reader import OUTPUT, ROOT, RUN, WRITTEN, Fence, fences, marks, pages
 
 from hub.config import load_settings
+from hub.crypto.development import InsecureThrowawayAuthority
 from hub.identity.openid.login import Grants
 from hub.model import MediaType, utc_now
 from hub.portal.settings import PortalSettings
 from hub.resources import shipped
 from hub.routing import from_file
+from hub.soap.pmode import read_pmode
 from hub.validation.catalog import SchemaCatalog
 
 #: Pages that say in English what another says in German; what is done is the same, and done once.
@@ -82,6 +84,16 @@ def _settings(fence: Fence, folder: Path) -> None:
     assert load_settings(folder, {}).production
 
 
+def _agreement(fence: Fence, folder: Path) -> None:
+    authority = InsecureThrowawayAuthority(folder / "as4", now=utc_now())
+    (own, key), (peer, _key) = (authority.issue("127.0.0.1", rsa_bits=2048) for _ in range(2))
+    for name, made in (("hub.key.pem", key), ("hub.pem", own), ("bauamt.pem", peer)):
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_bytes(made.read_bytes())
+    (folder / "bauamt.toml").write_text(fence.text, encoding="utf-8")
+    assert read_pmode(folder / "bauamt.toml").action == "submit"
+
+
 def _roles(fence: Fence, folder: Path) -> None:
     (folder / "roles.toml").write_text(fence.text, encoding="utf-8")
     assert Grants.load(folder / "roles.toml", "roles")
@@ -121,6 +133,7 @@ _JUDGES: dict[str, Callable[[Fence, Path], None]] = {
     "hub.toml": _settings,
     "portal.toml": _portal,
     "roles.toml": _roles,
+    "bauamt.toml": _agreement,
     "rules.yaml": _rules,
     "application.json": _application,
     "catalog.xml": _locations,
