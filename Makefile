@@ -187,7 +187,7 @@ bench-scope: $(VENV)/test.stamp ## Measure what the filter of scopes costs on li
 bench-full: $(VENV)/test.stamp $(VENV)/yardstick.stamp ## Measure queue, bulkheads, a sustained run, the price of proof, attachments of 500 MB (PostgreSQL, < 20 min).
 	$(BIN)/python -W ignore -m benchmarks.full $(ARGS)
 
-crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account for every promise (ARGS=--short: 90 s).
+crash: $(VENV)/test.stamp ## Kill, stop, pause and fill up under load; account for every promise (ARGS=--short: 2 min).
 	$(BIN)/python -W ignore -m benchmarks.crash $(ARGS)
 
 upgrade-drill: $(VENV)/test.stamp ## Update two nodes in turns from each earlier release and back, under load (PostgreSQL, the history; < 8 min).

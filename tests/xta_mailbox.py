@@ -94,9 +94,14 @@ class Asker:
             BoxOperation.LIST, f"<o:MsgBoxStatusListRequest {attributes}>{selector}</o:MsgBoxStatusListRequest>"
         )
 
-    def get(self, message_id: str = "", **more: Any) -> Answer:
+    @staticmethod
+    def fetching(message_id: str = "", *, author: str | None = READER) -> bytes:
+        """The request for a message, or for the next one."""
         named = f"<o:MsgSelector><a:MessageID>{message_id}</a:MessageID></o:MsgSelector>" if message_id else ""
-        return self.ask(BoxOperation.GET, f"<o:MsgBoxFetchRequest>{named}</o:MsgBoxFetchRequest>", **more)
+        return envelope(BoxOperation.GET.action, f"<o:MsgBoxFetchRequest>{named}</o:MsgBoxFetchRequest>", author=author)
+
+    def get(self, message_id: str = "", *, author: str | None = READER, **more: Any) -> Answer:
+        return self.send("/services/XTAService/MsgBoxPort", self.fetching(message_id, author=author), **more)
 
     def close_message(self, *message_ids: str, **more: Any) -> Answer:
         named = "".join(f"<o:LastMsgReceived>{each}</o:LastMsgReceived>" for each in message_ids)

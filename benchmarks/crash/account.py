@@ -53,6 +53,16 @@ class Account:
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "holds": self.holds}
 
+    def __str__(self) -> str:
+        return (
+            f"{self.acknowledged} acknowledged = {self.delivered} delivered + {self.open} open"
+            f" (lost {self.lost}, dead {self.dead}); {self.kills} kills, {self.receptions} receptions,"
+            f" {self.repeats} repeats, at most {self.most_receptions_of_one} of one, {self.overtaken} overtaken,"
+            f" {self.set_aside} set aside and sent again;"
+            f" {self.opened} opened and compared; answers {dict(self.statuses)}"
+            + (f"; by {self.how}" if self.how else "")
+        )
+
 
 def broken_off(why: str) -> Account:
     """Return the account of a scenario that did not come to its end: nothing is known, so nothing holds."""

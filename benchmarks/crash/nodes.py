@@ -40,13 +40,13 @@ def surroundings(tree: Path | None) -> dict[str, str]:
 class Node:
     """One ``hub serve`` or ``hub work``; ``start`` may be called again after an end, on the same port.
 
-    It runs the program of ``tree``, another release's; None for this one's.
+    It runs the program of ``tree``, another release's; None for this one's. ``data`` None: the command says itself where.
     """
 
     def __init__(
         self,
         name: str,
-        data: Path,
+        data: Path | None,
         command: tuple[str, ...],
         env: dict[str, str],
         logs: Path,
@@ -69,11 +69,13 @@ class Node:
     def start(self, *, crash_at: str = "", wait: bool = True) -> None:
         """Start it; with ``wait`` a serving one is ready afterwards (or has died, if it was told to)."""
         where = ("--port", str(self.port)) if self.serves else ()
+        if self._data is not None:
+            where += ("--data", str(self._data))
         extra = {"HUB_CRASH_AT": crash_at} if crash_at else {}
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *self._program, *self._command, *where, "--data", str(self._data)],
-                env={**os.environ, **surroundings(self.tree), **self._env, **extra},
+                [sys.executable, "-m", *self._program, *self._command, *where],
+                env=self.environment() | extra,
                 cwd=self.tree,
                 stdout=output,
                 stderr=output,
@@ -81,6 +83,14 @@ class Node:
             )
         if wait and self.serves:
             self.wait_until_ready()
+
+    def know(self, **env: str) -> None:
+        """Have it start with these, too."""
+        self._env |= env
+
+    def environment(self) -> dict[str, str]:
+        """Return what it starts with."""
+        return {**os.environ, **surroundings(self.tree), **self._env}
 
     def wait_until_ready(self) -> None:
         """Wait until it takes applications; return at once if it has ended."""

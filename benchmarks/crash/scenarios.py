@@ -6,12 +6,14 @@ import os
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.crash.account import Account
+from benchmarks.crash.casework import CasesAccount, casework, reckon_cases
+from benchmarks.crash.dying import POINTS as OF_CASES
 from benchmarks.crash.nodes import Node
 from benchmarks.crash.postgresql import Postgresql
 from benchmarks.crash.scenery import Scene, scene
@@ -56,6 +58,31 @@ def every_point(setting: Setting, postgresql: Postgresql | None = None) -> Accou
                 _revive(node)
             time.sleep(1)
         account = _settled(play, senders)
+    return replace(account, faults=[*account.faults, *(f"point {each} was never reached" for each in missed)])
+
+
+def every_point_of_a_case(
+    setting: Setting,
+    postgresql: Postgresql | None = None,
+    *,
+    points: Sequence[str] = tuple(OF_CASES),
+    citizens: int = 2,
+) -> CasesAccount:
+    """Kill hub or connector at each step of replies and hand-ons, while cases go on; the next is armed with the next step."""
+    url = "" if postgresql is None else postgresql.url
+    with scene(setting.template, setting.folder, database_url=url) as play, casework(play) as work:
+        missed = []
+        with work.citizens(citizens):
+            for point in points:
+                victim = work.nodes[OF_CASES[point].whose]
+                for node in work.nodes.values():
+                    if node is not victim:
+                        _revive(node)
+                if not _dies_at(victim, point):
+                    missed.append(point)
+            for node in work.nodes.values():
+                _revive(node)
+        account = reckon_cases(work, points)
     return replace(account, faults=[*account.faults, *(f"point {each} was never reached" for each in missed)])
 
 
@@ -203,8 +230,8 @@ def _hub(
 
 def _dies_at(victim: Node, point: str) -> bool:
     victim.kill()
-    victim.start(crash_at=f"{point}:{random.choice(_PASSED)}")
-    return victim.died_by_itself(60)
+    victim.start(crash_at=point if point in OF_CASES else f"{point}:{random.choice(_PASSED)}")
+    return victim.died_by_itself(90)
 
 
 def _revive(node: Node) -> None:

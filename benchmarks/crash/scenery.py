@@ -94,11 +94,14 @@ class Scene:
     env: dict[str, str] = field(default_factory=dict)
     wrong_clocks: bool = False
 
-    def node(self, name: str, *command: str) -> Node:
-        """Add a process; it is not started yet. In a scene of wrong clocks it takes its time from a file of its own."""
+    def node(self, name: str, *command: str, program: tuple[str, ...] = HUB, own_data: bool = False) -> Node:
+        """Add a process; it is not started yet. In a scene of wrong clocks it takes its time from a file of its own.
+
+        With ``own_data`` it is no process of the hub: its command says where its data are.
+        """
         env = ENVIRONMENT | self.env | ({"HUB_DATABASE_URL": self.database_url} if self.database_url else {})
-        program = ("benchmarks.crash.wrong_clock", str(self.clock_of(name))) if self.wrong_clocks else HUB
-        made = Node(name, self.data, command, env, self.folder, program=program)
+        program = ("benchmarks.crash.wrong_clock", str(self.clock_of(name))) if self.wrong_clocks else program
+        made = Node(name, None if own_data else self.data, command, env, self.folder, program=program)
         self.nodes.append(made)
         return made
 

@@ -38,6 +38,7 @@ from hub.admin import (
     onboarding,
     open_points,
     own_account,
+    registration,
     routing,
     runbooks,
     schemas,
@@ -63,7 +64,7 @@ from hub.identity import PersonSession, Right, same_csrf
 from hub.identity.accounts import factor_missing
 from hub.identity.sessions import address_of, device_of
 from hub.store import met_unreadable
-from hub.web.responses import SafeHeaders, retry_after, status_of
+from hub.web.responses import TEST_INSTANCE, SafeHeaders, retry_after, status_of
 
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.
@@ -117,6 +118,9 @@ PAGES = (
     _page("GET", "/invitation", None, accounts.invited),
     _small("/invitation", None, accounts.hand_in),
     _small("/invitation/accept", None, accounts.accept),
+    _page("GET", "/register", None, registration.show),
+    _small("/register", None, registration.begin),
+    _small("/register/complete", None, registration.complete),
     _early("POST", "/logout", login.log_out),
     _early("GET", "/account", own_account.show),
     _page("POST", "/account/password", Right.SEE, own_account.change_password),
@@ -287,7 +291,7 @@ def build(tools: Tools) -> ASGIApp:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    pages.globals.update(root=ROOT, vendor=vendor, hub_version=tools.version)
+    pages.globals.update(root=ROOT, vendor=vendor, hub_version=tools.version, is_test=tools.is_test)
     pages.filters.update(FILTERS)
     routes: list[Route | Mount] = [
         Route(each.path, _endpoint(each, tools, pages), methods=[each.method], include_in_schema=False)
@@ -299,7 +303,8 @@ def build(tools: Tools) -> ASGIApp:
     mounted = Mount(ROOT, app=Router(routes, redirect_slashes=False))
     app = Starlette(routes=[mounted], exception_handlers={404: missing, 405: missing})
     app.router.redirect_slashes = False
-    return SafeHeaders(app, https=tools.hub.base_url.startswith("https://"))
+    said = TEST_INSTANCE if tools.is_test else None
+    return SafeHeaders(app, https=tools.hub.base_url.startswith("https://"), said=said)
 
 
 class _Assets(StaticFiles):

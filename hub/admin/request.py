@@ -26,6 +26,7 @@ from hub.administration.dead_letters import DeadLetters
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.onboarding import OnboardingService
+from hub.administration.registration import SelfRegistration
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
@@ -294,6 +295,8 @@ class Administered(Protocol):
     two_steps: TwoSteps
     tenant_service: TenantService
     vendor_service: VendorService
+    #: How vendors register themselves; None but at a test instance.
+    registration: SelfRegistration | None
     onboarding: OnboardingService
     passkeys: Passkeys
     dead_letters: DeadLetters
@@ -321,6 +324,8 @@ class Tools:
 
     hub: Administered
     production: bool
+    #: Whether this is a test instance, and says so on every page.
+    is_test: bool
     version: str
     disk_watermark: int
     #: Whether local accounts log in by password.

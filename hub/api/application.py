@@ -59,6 +59,7 @@ def build(
     base_url: str,
     token_info: Callable[[str], Any],
     production: bool,
+    said: Mapping[str, str] | None = None,
     limits: RequestLimits,
     admission: Admission,
     identities: Mapping[str, Identify] | None = None,
@@ -73,6 +74,7 @@ def build(
         specification: path of ``openapi.yaml``.
         base_url: the hub's canonical address; stands in the published contract.
         token_info: returns ``{"sub": …, "scope": …}`` for a token, or None, or raises Unauthenticated. May be async.
+        said: header fields that every answer carries besides.
         production: lets people browse the contract at ``/docs``, but try nothing out.
         limits: caps on requests.
         admission: the memory budget that bodies count against.
@@ -96,6 +98,7 @@ def build(
         limits,
         partial(RequestCheck, limits=limits, admission=admission, identities=identities or {}),
         base_url=base_url,
+        said=said,
         check_answers=check_answers,
     )
     app = ConnexionMiddleware(
@@ -147,11 +150,12 @@ def _layers(
     request_check: Make,
     *,
     base_url: str,
+    said: Mapping[str, str] | None,
     check_answers: bool,
 ) -> list[Callable[[ASGIApp], ASGIApp]]:
     """Return every layer, outermost first: this is the way of a request."""
     layers: list[Callable[[ASGIApp], ASGIApp] | None] = [
-        partial(SafeHeaders, https=base_url.startswith("https://")),
+        partial(SafeHeaders, https=base_url.startswith("https://"), said=said),
         Deprecations,
         TusHeaders,
         ProblemNet,

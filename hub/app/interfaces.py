@@ -42,6 +42,7 @@ from hub.config import Settings
 from hub.observability.diagnosis import MARK
 from hub.resources import shipped
 from hub.web.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
+from hub.web.responses import TEST_INSTANCE
 
 _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
@@ -77,6 +78,7 @@ def asgi(hub: Context, *, work: bool) -> Any:
         base_url=hub.base_url,
         token_info=people.token_info,
         production=hub.settings.production,
+        said=TEST_INSTANCE if hub.settings.is_test else None,
         limits=limits,
         admission=hub.admission,
         identities=oauth.identities,
@@ -122,6 +124,7 @@ def admin_desks(hub: Context) -> admin.Tools:
     return admin.Tools(
         hub=hub,
         production=settings.production,
+        is_test=settings.is_test,
         version=__version__,
         disk_watermark=settings.disk_watermark_bytes,
         passwords=settings.takes_passwords,

@@ -15,17 +15,21 @@ from hub.administration.offers import Offers
 from hub.administration.onboarding import OnboardingService
 from hub.administration.onboarding_making import Owners
 from hub.administration.onboarding_templates import Templates
+from hub.administration.registration import SelfRegistration
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.tenants import TenantService
 from hub.administration.trials import TestDelivery
-from hub.app.opening import development_authority
+from hub.administration.vendors import VendorService
+from hub.app.opening import development_authority, open_links
 from hub.areas import Gazetteer
 from hub.config import Settings
-from hub.crypto import Jwk, KeyPolicy
+from hub.crypto import HubKeys, Jwk, KeyPolicy
 from hub.delivery.attempt import InstalledAdapters
+from hub.model import MediaType, OfferedService
 from hub.resources import shipped
 from hub.services import ServiceCatalogue
 from hub.store import Store
+from hub.validation.catalog import SchemaCatalog
 
 
 class OnboardingParts(Protocol):
@@ -33,6 +37,7 @@ class OnboardingParts(Protocol):
 
     settings: Settings
     store: Store
+    keys: HubKeys
     base_url: str
     policy: KeyPolicy
     installed: InstalledAdapters
@@ -46,6 +51,10 @@ class OnboardingParts(Protocol):
     @property
     def gazetteers(self) -> Any:
         """The areas of the moment."""
+
+    @property
+    def catalog(self) -> SchemaCatalog:
+        """The schema catalogue of the moment."""
 
     @property
     def offers(self) -> Offers:
@@ -94,3 +103,29 @@ def _connector_file(answers: Mapping[str, Any]) -> str:
 def _certified(hub: OnboardingParts, jwk: Jwk, subject: str) -> dict[str, Any]:
     now = hub.clock()
     return development_authority(hub.settings, now=now).issue(jwk, subject=subject, now=now)
+
+
+def open_registration(hub: OnboardingParts, vendors: VendorService) -> SelfRegistration:
+    """Return how vendors register themselves at a test instance."""
+    return SelfRegistration(
+        store=hub.store,
+        keys=hub.keys,
+        vendors=vendors,
+        base_url=hub.base_url,
+        offers=partial(_all_offers, hub),
+        certify=partial(_certified, hub),
+        links=partial(open_links, hub.settings, hub.base_url),
+    )
+
+
+def _all_offers(hub: OnboardingParts) -> list[OfferedService]:
+    """Return all services that the hub knows, everywhere, each with the schemas of the catalogue that are for it."""
+    schemas: dict[str, list[tuple[str, str]]] = {}
+    for entry in hub.catalog.entries():
+        for service in entry.item.services or ():
+            kind = MediaType.XML if entry.item.roots else MediaType.JSON
+            schemas.setdefault(service, []).append((entry.uri, kind.value))
+    return [
+        OfferedService(identifier=service, regions=("DE",), schemas=tuple(found))
+        for service, found in sorted(schemas.items())
+    ]

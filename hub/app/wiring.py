@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ from hub.administration.trials import TestDelivery
 from hub.administration.usage import UsageReports
 from hub.administration.vendors import VendorService
 from hub.admission import Admission
-from hub.app.onboarding import onboarding
+from hub.app.onboarding import onboarding, open_registration
 from hub.app.opening import (
     ATTACHMENT_LIMIT,
     allocation_key,
@@ -79,7 +79,7 @@ from hub.intake.status import StatusDesk
 from hub.intake.uploads import UploadDesk
 from hub.jobs.ai_links import LinkWatch
 from hub.jobs.gauges import Facts, Gauges, Readiness
-from hub.jobs.retention import RetentionJob, Undelivered
+from hub.jobs.retention import Periods, RetentionJob, Undelivered
 from hub.jobs.scheduler import Clock, Duty, sweep_orphans
 from hub.jobs.usage import RefusalTally, RollUp
 from hub.jobs.watch import Watch
@@ -108,6 +108,8 @@ from hub.validation.standing_changes import StandingChanges
 
 _log = logging.getLogger(__name__)
 _ORPHAN_GRACE = timedelta(hours=24)
+#: The hour (UTC) in which a test instance deletes, and how often it looks whether that is.
+_NIGHT, _NIGHTLY_LOOK = 1, timedelta(minutes=50)
 #: How often the ends of logs are put under a signature.
 _CHECKPOINTS_EVERY = timedelta(seconds=5)
 
@@ -223,10 +225,17 @@ class Shared(Foundation):
             interval=_CHECKPOINTS_EVERY,
             meters=self.meters,
         )
+        #: What every receipt says besides: one of a test instance is none of a hub that counts.
+        self.receipt_marks: Mapping[str, Any] = {"environment": settings.environment} if settings.is_test else {}
         self.link_watch = LinkWatch(links=store.ai_links, register=self.ai_register, outbound=self.outbound)
         self.stamping = open_stamping(settings, store, self.outbound)
         self.evidences = Evidences(
-            store=store, keys=keys, issuer=self.base_url, meters=self.meters, scans=bool(settings.scan)
+            store=store,
+            keys=keys,
+            issuer=self.base_url,
+            meters=self.meters,
+            scans=bool(settings.scan),
+            marks=self.receipt_marks,
         )
         self.board = open_board(settings, store)
         self.callback_writer = CallbackWriter(store=store)
@@ -292,6 +301,7 @@ class UseCases(Shared):
             store=store, policy=self.policy, adapters=self.adapter_settings, base_url=self.base_url
         )
         self.onboarding = onboarding(self, self.destination_service, self.adapter_approval)
+        self.registration = open_registration(self, self.vendor_service) if settings.is_test else None
         self.dead_letters = DeadLetters(store=store)
         own_schemas = settings.data / "schemas"
         self.arrivals = Arrivals(
@@ -313,6 +323,7 @@ class Context(UseCases):
         #: What the record of processing activities says of this hub.
         self.operation = _operation(self)
         self.dispatcher = _dispatcher(self)
+        self._night = _retention(self, over=True)
         # Where another process delivers, that one is woken.
         store.on_delivery_due(self.dispatcher.wake if self.member is None else self.member.board.wake)
         self.messenger = _messenger(self)
@@ -342,6 +353,10 @@ class Context(UseCases):
             down=self._down,
         )
         self.gauges = Gauges(store=store, blobs=self.blobs, facts=_facts(self), clock=clock)
+
+    def night(self, now: datetime) -> int:
+        """Delete, in the night's hour, what vendors left at a test instance: also what waits, and logs."""
+        return self._night.run(now) if now.hour == _NIGHT else 0
 
     def _down(self) -> tuple[str, ...]:
         """Name what should live and is dead at the moment: loops here, and of other processes of this hub."""
@@ -491,14 +506,26 @@ def _operation(hub: Shared) -> Operation:
     )
 
 
-def _retention(hub: Shared) -> RetentionJob:
+#: What a test instance keeps when its night comes: nothing, and nobody is reminded of it.
+_NOTHING_KEPT = Periods(
+    incomplete=timedelta(0),
+    reminders=(),
+    unanswered=timedelta(0),
+    finished=timedelta(0),
+    case=timedelta(0),
+    outboxes=timedelta(0),
+)
+
+
+def _retention(hub: Shared, *, over: bool = False) -> RetentionJob:
+    """Return who deletes what is over; with ``over``, everything is."""
     return RetentionJob(
         store=hub.store,
         callback_writer=hub.callback_writer,
         board=hub.board,
         keys=hub.keys,
         base_url=hub.base_url,
-        periods=periods(hub.settings),
+        periods=_NOTHING_KEPT if over else periods(hub.settings),
         meters=hub.meters,
     )
 
@@ -549,7 +576,7 @@ def _clearing(hub: Context) -> list[Duty]:
     give_up = timedelta(seconds=hub.settings.give_up_seconds)
     undelivered = Undelivered(store=store, board=hub.board, meters=hub.meters, give_up=give_up)
     sweep = sweep_orphans(store, hub.blobs, grace=_ORPHAN_GRACE)
-    return [
+    duties = [
         Duty(name="sweep-blobs", every=timedelta(hours=1), run=sweep, deletes=True),
         Duty(name="undelivered", every=timedelta(minutes=10), run=undelivered.run, deletes=True),
         Duty(name="sweep-sessions", every=timedelta(hours=1), run=hub.accounts.sweep),
@@ -567,6 +594,9 @@ def _clearing(hub: Context) -> list[Duty]:
             deletes=True,
         ),
     ]
+    if hub.settings.is_test:
+        duties.append(Duty(name="test-night", every=_NIGHTLY_LOOK, run=hub.night, deletes=True))
+    return duties
 
 
 def _counting(hub: Context) -> list[Duty]:

@@ -222,6 +222,8 @@ def logged_in(hub: Context, login: Login) -> Person:
 
 def verdict(claims: Mapping[str, Any]) -> Iterator[str]:
     """Yield lines on what was accepted although it is invalid, lacks attachments or was not checked completely."""
+    if "environment" in claims:
+        yield f"Testumgebung, kein echter Eingang / test environment, nothing was really received: {claims['environment']}"
     said = claims.get("validation")
     if said is None:
         return

@@ -22,9 +22,11 @@ class Serving:
     data: Path
     environment: str = setting(
         "development",
-        "production verlangt https, geprüfte Schlüssel und eigene Regeln; development nimmt auch selbst ausgestellte.",
-        "production asks for https, judged keys and rules of your own; development takes self-issued keys as well.",
-        choices=("development", "production"),
+        "production verlangt https, geprüfte Schlüssel und eigene Regeln; development nimmt auch selbst ausgestellte. test ist "
+        "eine Testumgebung: Hersteller registrieren sich selbst, Inhalte werden jede Nacht gelöscht, alles ist gekennzeichnet.",
+        "production asks for https, judged keys and rules of your own; development takes self-issued keys as well. test is a "
+        "test environment: vendors register themselves, contents are deleted every night, everything is marked.",
+        choices=("development", "production", "test"),
     )
     host: str = setting("127.0.0.1", "Adresse, an der gelauscht wird.", "Address to listen at.")
     port: int = setting(8080, "Port, an dem gelauscht wird.", "Port to listen at.", least=0, most=MOST_PORT)

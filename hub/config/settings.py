@@ -253,6 +253,11 @@ class Settings(Operating):
         return self.environment == "production"
 
     @property
+    def is_test(self) -> bool:
+        """Whether this is an instance for vendors to try their software at."""
+        return self.environment == "test"
+
+    @property
     def validates_publicly(self) -> bool:
         """Whether ``/validate`` is there."""
         return self.public_validation == "on" or (self.public_validation == "auto" and not self.production)

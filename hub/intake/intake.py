@@ -100,6 +100,8 @@ class IntakeTools(Protocol):
     attachment_limit: int
     screening: Screening
     system_clock: SystemClock
+    #: What every receipt of this instance says besides.
+    receipt_marks: Mapping[str, Any]
 
     def catalogs(self) -> SchemaCatalog:
         """Return the schema catalogue of the moment."""
@@ -315,7 +317,7 @@ class Reception(_Opened):
     ) -> tuple[Sequence[Event], str, Mapping[str, Any]]:
         """Return the events of a submission, chained on from ``head``, its receipt, and what that says."""
         events = first_events(submission, issuer=self._tools.base_url, head=head)
-        claims = self._claims(submission, events, report)
+        claims = self._claims(submission, events, report) | dict(self._tools.receipt_marks)
         return events, make_receipt(self._tools.keys.receipt, claims), claims
 
     def _into_case(

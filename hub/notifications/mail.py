@@ -408,6 +408,20 @@ class MailedLinks:
         )
         return self._sent(recipient, mail)
 
+    def register(self, recipient: str, link: str, *, until: datetime, now: datetime) -> bool:
+        """Mail the link by which somebody registers at a test instance; return whether the server took it."""
+        mail = self._begun(recipient, "Testumgebung des Rathaus-Hubs / Rathaus-Hub test environment", now)
+        mail.set_content(
+            "Guten Tag,\n\nmit diesem Link registrieren Sie Ihre Software in der Testumgebung. Er gilt einmal, bis\n"
+            f"{until:%d.%m.%Y, %H:%M} UTC:\n\n{link}\n\n"
+            f"Erwarten Sie diese Mail nicht, so löschen Sie sie.\n\n{'-' * 72}\n\n"
+            "Hello,\n\nby this link you register your software at the test environment. It is good once, until\n"
+            f"{until:%Y-%m-%d %H:%M} UTC:\n\n{link}\n\n"
+            f"Delete this mail if you did not expect it.\n\nRathaus-Hub, {self._base_url}\n",
+            cte="quoted-printable",
+        )
+        return self._sent(recipient, mail)
+
     def _begun(self, recipient: str, subject: str, now: datetime) -> EmailMessage:
         mail = EmailMessage(policy=SMTP)
         mail["From"] = self._server.sender

@@ -365,9 +365,17 @@ class Evidences:
     """Brings the evidence of submissions, from several threads."""
 
     def __init__(
-        self, *, store: Store, keys: HubKeys, issuer: str, meters: Meters | None = None, scans: bool = False
+        self,
+        *,
+        store: Store,
+        keys: HubKeys,
+        issuer: str,
+        meters: Meters | None = None,
+        scans: bool = False,
+        marks: Mapping[str, Any] | None = None,
     ) -> None:
-        """Where the hub ``scans`` for malware, receipts say of ciphertext that it did not."""
+        """Where the hub ``scans`` for malware, receipts say of ciphertext that it did not. ``marks`` stand in each of them."""
+        self._marks = marks or {}
         self._scans = scans
         self._store = store
         self._keys = keys
@@ -404,6 +412,7 @@ class Evidences:
 
     def _made(self, submission: Submission, end: Event, *, destination: str, now: datetime) -> str:
         claims = receipt_claims(submission, end, issuer=self._issuer, destination=destination, issued_at=now)
+        claims |= self._marks
         if self._scans and submission.door is Door.SEALED:
             claims["scan"] = {"verdict": ScanVerdict.NOT_SCANNED.value, "reason": Gap.SEALED.value}
         made = make_receipt(self._keys.receipt, claims)

@@ -253,10 +253,26 @@ def _drop(connection: Connection, case_id: str) -> None:
         delete(tables.deletions).where(tables.deletions.c.message_id.in_(in_case)),
         delete(tables.callbacks).where(tables.callbacks.c.case_id == case_id),
         delete(tables.events).where(tables.events.c.case_id == case_id),
-        delete(tables.forwardings).where(tables.forwardings.c.case_id == case_id),
         delete(_MESSAGES).where(_MESSAGES.c.case_id == case_id),
     ):
         connection.execute(statement)
+    _forget_way(connection, case_id)
+
+
+def _forget_way(connection: Connection, case_id: str) -> None:
+    """Forget how a dropped case came here, and the dropped ones before it, unless a case goes on from there.
+
+    What is left of the chain still says who had it, since when it counts, and how often it was handed on.
+    """
+    ways = tables.forwardings
+    last: str | None = case_id
+    while last is not None:
+        if connection.execute(select(ways.c.case_id).where(ways.c.from_case_id == last).limit(1)).first() is not None:
+            return
+        before = connection.execute(select(ways.c.from_case_id).where(ways.c.case_id == last)).scalar()
+        connection.execute(delete(ways).where(ways.c.case_id == last))
+        dropped = select(_CASES.c.case_id).where(_CASES.c.case_id == before, _CASES.c.tombstone.is_not(None))
+        last = connection.execute(dropped).scalar()
 
 
 def _not_over() -> Conflict:

@@ -51,6 +51,8 @@ SAFE: Mapping[str, str] = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+#: What every answer of a test instance says.
+TEST_INSTANCE: Mapping[str, str] = {"hub-environment": "test"}
 _HTTPS_ONLY = ("strict-transport-security", "max-age=31536000")
 #: No inline script or style, nothing from elsewhere; ``data:`` for the icons of the design system alone.
 PAGE_POLICY = (
@@ -95,9 +97,10 @@ def rate_limit(policy: RatePolicy, *, remaining: int, resets_in: timedelta) -> d
 class SafeHeaders:
     """Outermost ASGI layer: header fields that every answer carries, unless it has set them itself."""
 
-    def __init__(self, app: _App, *, https: bool) -> None:
+    def __init__(self, app: _App, *, https: bool, said: Mapping[str, str] | None = None) -> None:
+        """``said`` are further fields that every answer carries."""
         self._app = app
-        always = [*SAFE.items(), *([_HTTPS_ONLY] if https else [])]
+        always = [*SAFE.items(), *([_HTTPS_ONLY] if https else []), *(said or {}).items()]
         self._always = [(name.encode(), value.encode()) for name, value in always]
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:  # noqa: D102  # ASGI's own interface

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 import time
 from hashlib import sha512
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -17,9 +20,11 @@ from xta_mailbox import READER, SPACES, serving_boxes
 
 from hub.api.xta_mailbox import server_tls
 from hub.errors import ConfigurationError, StoreUnavailable, Text
+from hub.fit_connect.boxes import MessageBoxes
 from hub.identity import Caller
 from hub.model import EventKind, State, Subject
 from hub.soap.mailbox import BoxOperation
+from hub.soap.xta import XtaPart
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +187,36 @@ def test_what_cannot_be_stored_now_is_no_loss_and_is_closed_by_the_next_try(box,
         assert box.close_message(first).exception == "XTAWSTechnicalProblem"
     assert message_of(box, first).state is State.SUBMITTED
     assert box.close_message(first).status == 200
+
+
+def resident(name):
+    return int(re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
+def test_a_large_part_is_streamed(box, monkeypatch):
+    """Who collects reads as it comes: neither the part nor the answer is ever held."""
+    first = box.accepted()
+    box.get(first)  # What any request takes is taken.
+    piece, number = os.urandom(64 * 1024), 16 * 64
+    hand_out = MessageBoxes.hand_out
+
+    def with_a_large_part(self, *args, **named):
+        message, parts = hand_out(self, *args, **named)
+        chunks = (bytes(bytearray(piece)) for _ in range(number))
+        return message, [*parts, XtaPart(name="large", media_type="a/b", size=number * len(piece), chunks=chunks)]
+
+    monkeypatch.setattr(MessageBoxes, "hand_out", with_a_large_part)
+    line = box.dial()
+    body = box.fetching(first)
+    Path("/proc/self/clear_refs").write_text("5")  # The peak is counted from here on.
+    before, received = resident("VmRSS"), 0
+    line.request("POST", "/services/XTAService/MsgBoxPort", body=body, headers={"Content-Type": "application/soap+xml"})
+    answer = line.getresponse()
+    while came := answer.read(64 * 1024):
+        received += len(came)
+    line.close()
+    assert received == int(answer.headers["content-length"]) > number * len(piece)
+    assert resident("VmHWM") - before <= 16 * 1024
 
 
 @needs_shared_data

@@ -54,7 +54,7 @@ LISTS = {
 #: Everybody's, or of rules, which go by area: a reader's page of it names nothing of another tenant's all the same.
 SHARED = {"schemas", "services", "ai", "routing", "runbooks", "health"}
 #: Of whoever asks, and before there is anybody.
-OWN = {"login", "logout", "oidc", "account", "invitation"}
+OWN = {"login", "logout", "oidc", "account", "invitation", "register"}
 
 # Operations. Who may ask is in their scopes; what they speak of stands in their paths.
 PERSONS = {"see", "edit", "approve", "operate"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import io
 import re
 import threading
@@ -164,6 +165,29 @@ def test_the_page_says_by_whose_clock_an_application_arrived(town, clerks, monke
     page = clerks.browser("anna")
     assert f"({said})" in page.get(f"/cases/{town.case}").text
     assert f"({said})" in page.get(f"/cases/{town.case}/print").text
+
+
+def test_a_stored_script_in_a_citizens_file_name_is_text_wherever_the_name_stands(town, clerks, rsa_pair):
+    name = f"Plan \u00ab{EVIL}\u00bb' onload=alert(1) x='.pdf"
+    content, one = b"%PDF " + EVIL.encode(), uuid4()
+    application = apply(town, rsa_pair[0], attachments={one: content}, names=[(name, "application/pdf")])
+    town.connector.run_once(LATER)
+    desk, anna = town.connector.say.desk, clerks.browser("anna")
+    path = f"/cases/{desk.submission(application).case_id}"
+    (file,) = desk.open(desk.submission(application)).attachments
+    assert not {"/", "\\", "<", ">", '"'} & set(file.file_name)
+    pages = [anna.get(each).text for each in ("/", path, f"{path}/print", f"{path}?lang=en")]
+    assert html.escape(file.file_name) in pages[1].replace("&#39;", "&#x27;")
+    for page in pages:
+        assert "<script" not in page
+        assert not re.search(r"<[^>]*\sonload=", page)
+    got = anna.get(f"/submissions/{application}/files/{one}")
+    said = got.headers["content-disposition"]
+    assert (got.content, said.startswith("attachment;"), "<script" in said) == (content, True, False)
+    assert got.headers["x-content-type-options"] == "nosniff"
+    with zipfile.ZipFile(io.BytesIO(anna.post(f"{path}/export", at=path).content)) as archive:
+        (kept,) = (each for each in archive.namelist() if "/anlagen/" in each)
+    assert not {"<", ">", '"', "\\"} & set(kept)
 
 
 def test_the_list_is_searched_filtered_and_paged(town, clerks, rsa_pair, monkeypatch):

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import orjson
@@ -28,7 +30,7 @@ from hub.connector.casebook import CaseQuery, ReplyState
 from hub.connector.journal import JournalState
 from hub.connector.settings import ConnectorSettings
 from hub.crypto import decrypt
-from hub.errors import ConfigurationError, Conflict, IdempotencyConflict, Invalid, NotFound, TooLarge
+from hub.errors import ConfigurationError, Conflict, HubError, IdempotencyConflict, Invalid, NotFound, TooLarge
 from hub.model import REPLY_SCHEMA
 
 LAST = LATER + timedelta(hours=2)
@@ -286,44 +288,109 @@ def test_a_reply_that_cannot_be_is_refused_and_leaves_nothing(kind, changes, tow
     assert town.hub.replies == {}
 
 
-def test_a_foreign_case_and_a_wrong_key_get_no_reply(town, sender, rsa_pair):
-    weak = {**sender, "n": sender["n"][:300]}
-    private = rsa_pair[1]
-    no_way = [apply(town, None), apply(town, weak), apply(town, private)]
+def test_a_case_that_did_not_come_here_gets_no_reply(town, sender):
+    apply(town, sender)
     connector = town.start(**CLERK)
     connector.run_once(NOW)
-    slugs = []
-    for submission_id in [*no_way, uuid4()]:
-        with pytest.raises((Conflict, NotFound)) as refused:
-            connector.say.desk.reply(wish(submission_id), who="anna")
-        slugs.append(refused.value.slug)
-    # What names a key that its schema forbids never reaches anybody; nothing is sealed for a key that is not good enough.
-    assert (slugs[0], set(slugs[1:3]) <= {"no-reply-channel", "not-found"}, slugs[3]) == (
-        "no-reply-channel",
-        True,
-        "not-found",
-    )
+    with pytest.raises(NotFound):
+        connector.say.desk.reply(wish(uuid4()), who="anna")
     assert list((town.folder / "journal.replies").iterdir()) == []
 
 
-def test_two_replies_at_once_and_one_button_pressed_twice(town, sender):
+#: Keys in place of the sender's good one: what is no public key for sealing at all, by the schema of metadata.
+FORBIDDEN = {
+    "the private one": lambda public, private: private,
+    "too short": lambda public, private: {**public, "n": public["n"][:300]},
+    "for signatures": lambda public, private: {**public, "key_ops": ["verify"], "alg": "PS512"},
+    "another exponent": lambda public, private: {**public, "e": "AQ"},
+    "no name": lambda public, private: {**public, "kid": ""},
+}
+
+
+@pytest.mark.parametrize("wrong", FORBIDDEN)
+def test_a_wrong_key_that_its_schema_forbids_goes_back_and_nothing_is_sealed_for_it(wrong, town, rsa_pair):
+    submission_id = apply(town, FORBIDDEN[wrong](*rsa_pair))
+    connector = town.start(**CLERK)
+    connector.run_once(NOW)
+    (claims,) = town.hub.posted
+    ((uri, said),) = claims["events"].items()
+    assert (uri.rpartition("/")[2], claims["sub"]) == ("reject-submission", f"submission:{submission_id}")
+    assert "/replyChannel/fitConnect/encryptionPublicKey" in said["problems"][0]["detail"]
+    assert rsa_pair[1]["d"] not in orjson.dumps(said).decode()
+    with pytest.raises(NotFound):
+        connector.say.desk.reply(wish(submission_id), who="anna")
+    assert list((town.folder / "journal.replies").iterdir()) == []
+
+
+def test_a_wrong_key_that_only_the_rules_refuse_is_no_way_back_and_the_application_waits(town, sender):
+    weak = {**sender, "n": "A" * 400 + sender["n"][400:]}
+    none, weakly = apply(town, None), apply(town, weak)
+    connector = town.start(**CLERK)
+    connector.run_once(NOW)
+    for submission_id in (none, weakly):
+        with pytest.raises(Conflict) as refused:
+            connector.say.desk.reply(wish(submission_id), who="anna")
+        assert refused.value.slug == "no-reply-channel"
+    assert connector.status() == {JournalState.WAITING: 2}
+    assert list((town.folder / "journal.replies").iterdir()) == []
+
+
+def test_one_button_pressed_four_times_at_once_is_one_reply(town, sender):
     submission_id = apply(town, sender)
     connector = town.start(**CLERK)
     connector.run_once(NOW)
-    once, results = wish(submission_id), []
-    threads = [
-        threading.Thread(target=lambda: results.append(connector.say.desk.reply(once, who="anna"))) for _ in range(4)
-    ]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    once = wish(submission_id)
+    results = at_once(*[lambda: connector.say.desk.reply(once, who="anna")] * 4)
     assert len(set(results)) == 1
     other = wish(submission_id, request_id=once.request_id, text="Etwas anderes.")
     with pytest.raises(IdempotencyConflict):
         connector.say.desk.reply(other, who="anna")
     connector.run_once(LATER)
     assert len(town.hub.sent_replies()) == 1
+
+
+def test_of_two_decisions_at_once_one_goes_out_and_the_other_is_told_so(town, sender):
+    submission_id = apply(town, sender)
+    connector = town.start(**CLERK)
+    connector.run_once(NOW)
+    desk = connector.say.desk
+    desk.accept(submission_id, who="anna")
+    wishes = [wish(submission_id, kind="decision", text=text, deadline=None) for text in ("Ja.", "Nein.")]
+    results = at_once(*(partial(desk.reply, each, who="anna") for each in wishes))
+    (refused,) = (each for each in results if isinstance(each, Exception))
+    assert (type(refused), refused.slug) == (Conflict, "case-file-closed")
+    connector.run_once(LATER)
+    assert len(town.hub.sent_replies()) == len(list((town.folder / "journal.replies").iterdir())) == 1
+
+
+def test_two_questions_at_once_both_go_out(town, sender):
+    submission_id = apply(town, sender)
+    connector = town.start(**CLERK)
+    connector.run_once(NOW)
+    wishes = [wish(submission_id, text=text) for text in ("Wo ist der Plan?", "Wer zeichnete ihn?")]
+    results = at_once(*(partial(connector.say.desk.reply, each, who="anna") for each in wishes))
+    assert len({each.request_id for each in results}) == 2
+    connector.run_once(LATER)
+    assert len(town.hub.sent_replies()) == 2
+
+
+def at_once(*acts: Callable[[], object]) -> list:
+    """Do several things at the same moment; return what came of each, an error as such."""
+    gate, results = threading.Barrier(len(acts)), []
+
+    def act(one) -> None:
+        gate.wait(30)
+        try:
+            results.append(one())
+        except HubError as error:
+            results.append(error)
+
+    threads = [threading.Thread(target=act, args=(one,)) for one in acts]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    return results
 
 
 def test_while_the_hub_is_down_what_is_decided_is_kept_shown_as_pending_and_sent_later(town, sender):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.crash.scenarios import Setting, disk_full, every_point
+from benchmarks.crash.dying import SHORT
+from benchmarks.crash.scenarios import Setting, disk_full, every_point, every_point_of_a_case
 from hub.config import load_settings
 from hub.errors import ConfigurationError
 from hub.observability.crashes import POINTS, arm
@@ -29,6 +30,15 @@ def test_killed_at_each_point_it_has_delivered_or_holds_whatever_it_acknowledged
     assert account.acknowledged == account.delivered + account.open > 0
     assert (account.lost, account.dead, account.kills >= len(POINTS)) == (0, 0, True)
     assert account.opened >= account.delivered
+
+
+def test_killed_in_the_middle_of_a_case_nothing_of_it_is_lost_and_nothing_comes_twice(made_once, tmp_path):
+    account = every_point_of_a_case(
+        Setting(template=made_once, folder=tmp_path / "scene", seconds=0), points=SHORT, citizens=1
+    )
+    assert account.faults == []
+    assert account.cases == account.handed_on == account.decided > 0
+    assert (account.replies, account.kills >= len(SHORT)) == (3 * account.cases, True)
 
 
 def test_a_full_disk_refuses_and_loses_nothing(made_once, tmp_path):

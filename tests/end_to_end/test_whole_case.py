@@ -17,76 +17,30 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import requests
-from processes import HUB, HubProcess, free_port, wait_for
+from processes import HUB, HubProcess, wait_for
 from stage import ANMELDEN, ANMELDUNG, CANARY, WIESBADEN
 
+from benchmarks.crash import towns
 from benchmarks.crash.nodes import BYTECODE
+from benchmarks.crash.towns import TOKEN
+from hub.client.cases import OwnCases
 from hub.client.contents import Attachment
 from hub.client.plain import Application, PlainDoor, Receipt
 from hub.client.session import log_in
-from hub.model import MediaType
+from hub.model import MediaType, State
 
 HANAU = "064350014014"
 PLAN = b"%PDF-1.7 Lageplan " + CANARY.encode()
 DECISION = b"%PDF-1.7 Bescheid " + CANARY.encode()
-TOKEN = "api-token-0123456789abcdef"
 
 
-@dataclass
-class Town:
+class Town(towns.Town):
     """A connector's process of its own, whose specialist system says what it decides in its outbox or over HTTP."""
-
-    folder: Path
-    config: Path
-    port: int
-
-    @classmethod
-    def set_up(cls, folder: Path, hub: HubProcess, cast: dict[str, Any], name: str) -> Town:
-        folder.mkdir(mode=0o700)
-        for each in ("in", "out"):
-            (folder / each).mkdir()
-        there = next(each for each in cast["destinations"] if name in each["name"])
-        secrets = {
-            "decryption.json": json.dumps(there["private_decryption_jwk"]),
-            "signing.json": json.dumps(there["private_signing_jwk"]),
-            "subscriber.secret": cast["subscriber"]["client_secret"],
-            "token": TOKEN,
-        }
-        for file, content in secrets.items():
-            (folder / file).touch(mode=0o600)
-            (folder / file).write_text(content)
-        port = free_port()
-        settings = f"""
-            journal = "journal.sqlite"
-            poll_seconds = 1
-            [hub]
-            base_url = "{hub.base_url}"
-            token_url = "{hub.base_url}/token"
-            issuer = "{hub.base_url}"
-            client_id = "{cast["subscriber"]["client_id"]}"
-            client_secret_file = "subscriber.secret"
-            [handover]
-            mode = "system"
-            kind = "folder"
-            path = "in"
-            outbox = "out"
-            [api]
-            port = {port}
-            token_file = "token"
-            [[destinations]]
-            destination_id = "{there["destination_id"]}"
-            decryption_key_files = ["decryption.json"]
-            signing_key_file = "signing.json"
-        """
-        config = folder / "connector.toml"
-        config.write_text(dedent(settings))
-        return cls(folder, config, port)
 
     @property
     def log(self) -> Path:
@@ -106,25 +60,6 @@ class Town:
                 if process.poll() is None:
                     process.send_signal(signal.SIGTERM)
                     assert process.wait(timeout=60) == 0, self.log.read_text()[-3000:]
-
-    def handed_over(self) -> dict[UUID, Path]:
-        """What lies in the folder of the specialist system, complete, by submission."""
-        found = {}
-        for each in (self.folder / "in").iterdir():
-            if (each / "antrag.json").exists():
-                found[UUID(json.loads((each / "antrag.json").read_text())["submissionId"])] = each
-        return found
-
-    def say(self, submission_id: UUID, action: str, files: dict[str, bytes] | None = None, **said: Any) -> None:
-        """Put a statement into the outbox, as a specialist system does: complete, then named."""
-        folder = self.folder / "out" / f".{uuid4()}"
-        folder.mkdir()
-        named = [{"file": name, "mimeType": "application/pdf"} for name in files or {}]
-        statement = {"version": 2, "id": str(uuid4()), "submissionId": str(submission_id), "action": action, **said}
-        (folder / "reply.json").write_text(json.dumps(statement | ({"files": named} if named else {})))
-        for name, content in (files or {}).items():
-            (folder / name).write_bytes(content)
-        folder.rename(folder.with_name(folder.name[1:]))
 
     def post(self, path: str, body: dict[str, Any], **more: Any) -> requests.Response:
         """Say something over the connector's own interface."""
@@ -152,7 +87,8 @@ class Citizen:
         self.secret = self.folder / "sender.secret"
         self.secret.touch(mode=0o600)
         self.secret.write_text(self.sender["client_secret"])
-        self.door = PlainDoor(log_in(self.hub.base_url, **self.sender))
+        session = log_in(self.hub.base_url, **self.sender)
+        self.door, self.cases = PlainDoor(session), OwnCases(session)
 
     def apply(self, public: dict[str, Any]) -> Receipt:
         channel = {"fitConnect": {"processStandards": ["urn:x:y"], "encryptionPublicKey": public}}
@@ -176,7 +112,9 @@ class Citizen:
         }
         return run("case", command, *arguments, **who)
 
-    def replies(self, case_id: UUID) -> list[UUID]:
+    def replies(self, case_id: UUID, count: int) -> list[UUID]:
+        """What ``hub case`` lists as soon as there is as much; until then the library asks, which begins no process."""
+        wait_for(lambda: len(list(self.cases.replies(case_id))) >= count, self.hub.log)
         return [UUID(line.split()[1]) for line in self.case("replies", case_id).splitlines() if line.startswith("←")]
 
     def opened(self, case_id: UUID, reply_id: UUID, key: Path) -> tuple[dict[str, Any], Path]:
@@ -213,15 +151,15 @@ def test_a_case_goes_from_the_first_question_to_the_decision_of_the_next_authori
         hub = stack.enter_context(HubProcess(data))
         citizen = Citizen(tmp_path / "citizen", hub, cast["sender"])
         applied = citizen.apply(public)
-        wiesbaden = Town.set_up(tmp_path / "wiesbaden", hub, cast, "Wiesbaden")
-        hanau = Town.set_up(tmp_path / "hanau", hub, cast, "Hanau")
+        wiesbaden = Town.set_up(tmp_path / "wiesbaden", hub.base_url, cast, "Wiesbaden")
+        hanau = Town.set_up(tmp_path / "hanau", hub.base_url, cast, "Hanau")
         for town in (wiesbaden, hanau):
             stack.enter_context(town.running())
 
         # Wiesbaden asks back, until a day, before anything is decided.
         wait_for(lambda: applied.submission_id in wiesbaden.handed_over(), wiesbaden.log)
         wiesbaden.say(applied.submission_id, "reply", kind="question", text="Wo ist der Plan?", deadline=deadline())
-        (question,) = wait_for(lambda: citizen.replies(applied.case_id), wiesbaden.log)
+        (question,) = citizen.replies(applied.case_id, 1)
         asked, _ = citizen.opened(applied.case_id, question, key)
         assert (asked["kind"], asked["text"], asked["deadline"]) == ("question", "Wo ist der Plan?", deadline())
 
@@ -239,7 +177,7 @@ def test_a_case_goes_from_the_first_question_to_the_decision_of_the_next_authori
         files = {each.name: each.read_bytes() for each in (there / "attachments").iterdir()}
         assert PLAN in files.values()
         assert json.loads(files["abgabe.json"])["caseId"] == str(applied.case_id)
-        (notice,) = wait_for(lambda: citizen.replies(applied.case_id)[1:], wiesbaden.log)
+        _, notice = citizen.replies(applied.case_id, 2)
         said, _ = citizen.opened(applied.case_id, notice, key)
         assert (said["kind"], "steht in Hanau" in said["text"]) == ("forwarded", True)
 
@@ -248,12 +186,13 @@ def test_a_case_goes_from_the_first_question_to_the_decision_of_the_next_authori
         answer = hanau.decide(further, "Genehmigt.", {"Bescheid.pdf": DECISION})
         assert answer.status_code == 202, answer.text
         next_case = citizen.door.progress(further).case_id
-        (decided,) = wait_for(lambda: citizen.replies(next_case), hanau.log)
+        (decided,) = citizen.replies(next_case, 1)
         decision, into = citizen.opened(next_case, decided, key)
         assert (decision["kind"], decision["text"]) == ("decision", "Genehmigt.")
         assert (into / "Bescheid.pdf").read_bytes() == DECISION
-        for case_id in (applied.case_id, next_case):
-            wait_for(lambda case_id=case_id: "accepted" in citizen.case("show", case_id), hub.log)
+        for submission_id in (applied.submission_id, further):
+            wait_for(lambda one=submission_id: citizen.door.progress(one).state is State.ACCEPTED, hub.log)
+        assert "accepted" in citizen.case("show", applied.case_id)
 
         # What proves it is saved, as soon as a signed checkpoint covers it.
         proofs = tmp_path / "proofs"

@@ -12,7 +12,7 @@ import pytest
 from sealed_door import Door, Sent, kinds, movable_door, put, read, shared_door
 from sealed_door import post as posted
 from sealed_replies import reply_to
-from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, WIESBADEN
+from stage import BAUANTRAG, BAUEN, FRANKFURT, TAUNUSSTEIN, WIESBADEN
 from stand_in import Answer
 
 from hub.client.verification import Received, ReceivedPart, require_proof
@@ -21,6 +21,7 @@ from hub.model import MESSAGE_SCHEMA, MOST_FORWARDS, CaseMessage, CaseMessageKin
 from hub.routing import Rule
 from hub.services import ServiceCatalogue
 
+HANAU = "064350014014"
 __all__ = ["movable_door", "shared_door"]
 
 
@@ -363,6 +364,41 @@ def test_what_is_deleted_is_not_handed_on(own_door: Door):
         ),
     )
     assert slug(house.ask()) == (409, "forward-after-deletion")
+
+
+def test_a_chain_is_known_although_a_case_in_its_middle_is_deleted(own_door: Door):
+    house, store = House(own_door), own_door.hub.store
+    first, submission = house.case_id, house.submission_id
+    house.moved(house.forwarded())
+    middle = house.case_id
+    house.moved(house.forwarded(ars=FRANKFURT))
+    last = house.case_id
+    drop(own_door, middle)
+    # Nobody gets it back who had it, and what was received first still counts.
+    for ars in (TAUNUSSTEIN, WIESBADEN):
+        assert slug(house.ask(ars=ars)) == (409, "forward-loop")
+    begun = house.forwarded(ars=HANAU)
+    assert begun["receivedAt"] == house.applied.claims["acceptedAt"]
+    seen = own_door.sender.get(f"/hub/v1/applications/{submission}").json
+    assert seen["forwardedTo"]["caseId"] == middle
+    ids = [UUID(each) for each in (begun["caseId"], last, middle, first)]
+    assert (store.forwardings.gone_to(ids[3]).case_id, store.forwardings.earlier(ids[0])) == (ids[0], ids[1:])
+    # With the last case the way there goes, too: nobody goes on from it.
+    drop(own_door, last)
+    assert store.forwardings.earlier(ids[0]) == ids[1:]
+    drop(own_door, begun["caseId"])
+    assert [store.forwardings.into(each) for each in ids] == [None] * 4
+    assert own_door.hub.notary.verify([UUID(first)]).findings == ()
+
+
+def drop(door: Door, case_id: str) -> None:
+    """Delete a case as the janitor does when its time is over."""
+    store = door.hub.store
+    event = store.event_log.events(UUID(case_id)).items[0]
+    accepted = replace(event, seq=0, jti=uuid4(), kind=EventKind.ACCEPT)
+    store.event_log.append(event.case_id, event.subject_id, lambda _head, _state: (accepted,))
+    store.retention.delete_contents(event.subject_id, door.clock())
+    store.retention.drop_case(event.case_id, "ended")
 
 
 def test_an_area_that_is_dissolved_leads_to_its_successor(house: House):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from shared_data import SHARED, needs_shared_data
 from adapters.xta import Xta
 from hub.adapter_kit.cases import Workshop, again, make_package
 from hub.adapter_kit.check import find_trial
+from hub.crypto.development import InsecureThrowawayAuthority
 from hub.model import DeadCause, Outcome, OutcomeKind, Package, Sealed
 
 PROJECT = Path(__file__).parent / "xta_server"
@@ -37,15 +38,16 @@ _MOST_GROWTH = 32 * 1024  # KiB
 pytestmark = [needs_shared_data, pytest.mark.timeout(600)]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Server:
     """One that runs; ``parts`` is what it took of a message, by name: size and SHA-512."""
 
-    def __init__(self, url: str, said: Path) -> None:
-        self.url = url
-        self._said = said
+    url: str
+    said: Path
+    ca_file: Path | None = None
 
     def parts(self, package: Package) -> dict[str, tuple[int, str]]:
-        lines = [line.split() for line in self._said.read_text().splitlines() if line.startswith("PART ")]
+        lines = [line.split() for line in self.said.read_text().splitlines() if line.startswith("PART ")]
         own = [words for words in lines if words[1].endswith(str(package.delivery_id))]
         assert len({words[2] for words in own}) == len(own), "something came twice"
         return {name: (int(size), digest) for _word, _id, name, size, digest in own}
@@ -79,7 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                     break
                 assert running.poll() is None, said.read_text()[-3000:]
                 time.sleep(0.2)
-            yield Server(f"http://127.0.0.1:{port}", said)
+            yield Server(url=f"http://127.0.0.1:{port}", said=said)
         finally:
             running.terminate()
 
@@ -91,7 +93,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
 
 def delivered(server: Server, workplace: Workshop, package: Package, **options: Any) -> Outcome:
     certificate, key = workplace.client
-    files = {"client_cert_file": str(certificate), "client_key_file": str(key), "ca_file": str(workplace.ca_file)}
+    files = {
+        "client_cert_file": str(certificate),
+        "client_key_file": str(key),
+        "ca_file": str(server.ca_file or workplace.ca_file),
+    }
     config = find_trial("xta", Xta, None).filled({"url": server.url, **files})
     adapter = Xta({**config, "allow_http": True, "ask_first": True, "timeout": 300, **options})
     adapter.open()
@@ -99,6 +105,23 @@ def delivered(server: Server, workplace: Workshop, package: Package, **options: 
         return adapter.deliver(package)
     finally:
         adapter.close()
+
+
+@pytest.fixture(scope="module")
+def secured(server: Server, workplace: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same server behind TLS that asks for a client certificate."""
+    authority = InsecureThrowawayAuthority(tmp_path_factory.mktemp("front"), now=datetime.now(UTC))
+    certificate, key = authority.issue("127.0.0.1")
+    command = [sys.executable, str(Path(__file__).with_name("tls_front.py"))]
+    command += [str(certificate), str(key), str(workplace.ca_file), server.url.rpartition(":")[2]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        try:
+            yield replace(
+                server, url=f"https://127.0.0.1:{running.stdout.readline().strip()}", ca_file=authority.ca_file
+            )
+        finally:
+            running.terminate()
 
 
 def test_a_server_of_others_takes_every_part_once(server: Server, workplace: Workshop) -> None:
@@ -142,8 +165,8 @@ def resident() -> int:
     return int(re.search(r"VmRSS:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])  # type: ignore[index]
 
 
-def test_a_large_part_is_streamed(server: Server, workplace: Workshop) -> None:
-    delivered(server, workplace, make_package())  # What any delivery takes is taken.
+def test_a_large_part_is_streamed_over_tls(secured: Server, workplace: Workshop) -> None:
+    delivered(secured, workplace, make_package())  # What any delivery takes is taken.
     piece, number = os.urandom(64 * 1024), MEGABYTES * 16
     digest = hashlib.sha512()
     for _ in range(number):
@@ -158,8 +181,8 @@ def test_a_large_part_is_streamed(server: Server, workplace: Workshop) -> None:
         read=lambda sealed: (bytes(bytearray(piece)) for _ in range(number)) if sealed is large else small.read(sealed),
     )
     before = resident()
-    assert delivered(server, workplace, package).kind is OutcomeKind.DELIVERED
+    assert delivered(secured, workplace, package).kind is OutcomeKind.DELIVERED
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(f"{MEGABYTES} MiB: {growth} KiB above what was held before", file=sys.stderr)
     assert growth <= _MOST_GROWTH
-    assert (large.size, large.sha512) in server.parts(package).values()
+    assert (large.size, large.sha512) in secured.parts(package).values()
