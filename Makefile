@@ -1,6 +1,6 @@
 # Rathaus-Hub. `make help` explains; the two commands that matter are `make run` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-uploads uploads-full xta-full bench-portal portal-pictures bench-as4 bench-usage bench-scope bench-country bench-validate compare crash fuzz lock clean
+.PHONY: help pages fonts run test check docs contract generators house wheel sbom kubernetes image-check deploy-tools deploy-check bench bench-beside upgrade-drill bench-full bench-memory bench-start bench-pushes bench-uploads bench-scan uploads-full xta-full bench-portal portal-pictures bench-as4 bench-usage bench-scope bench-country bench-validate compare crash fuzz lock clean
 
 PYTHON ?= python3.11
 VENV   := .venv
@@ -142,6 +142,9 @@ bench-pushes: $(VENV)/test.stamp ## Measure applications accepted and delivered 
 
 bench-uploads: $(VENV)/test.stamp ## Measure resumable uploads of 370 MB beside a raw stream, and the memory they take (< 5 min).
 	$(BIN)/python -W ignore -m benchmarks.uploads $(ARGS)
+
+bench-scan: $(VENV)/test.stamp ## Measure what a scan for malware adds to an accept of 3.7 MB (clamd; < 3 min).
+	$(BIN)/python -W ignore -m benchmarks.scanning $(ARGS)
 
 uploads-full: $(VENV)/test.stamp ## Send 300 MB by clients of TUS that nobody here wrote, broken off five times (npm; < 5 min).
 	UPLOAD_MEGABYTES=300 $(BIN)/pytest -q --numprocesses 0 --durations=0 tests/interop/test_upload_clients.py

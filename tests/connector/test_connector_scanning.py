@@ -149,6 +149,17 @@ def test_what_was_opened_before_anybody_scanned_is_scanned_before_it_goes_over(t
     assert town.handed() == []
 
 
+def test_what_people_decided_before_anybody_scanned_goes_over_and_says_that_nobody_scanned(town, clamd, tmp_path):
+    """Whoever accepted it has read it; a scan that was switched on afterwards takes no decision back, and claims nothing."""
+    submission_id = town.submit(attachments={uuid4(): INFECTED})
+    clerks = {"handover": {"kind": "folder", "path": "in", "mode": "clerk"}}
+    connector = town.start(**clerks)
+    connector.run_once(NOW)
+    connector.say.desk.accept(submission_id, who="anna")
+    assert town.start(**clerks, **scanning(clamd)).run_once(LATER).handed == 1
+    assert report(town)["scan"] is None
+
+
 def test_people_see_what_a_scan_found(town, clamd, tmp_path):
     town.submit(attachments={uuid4(): INFECTED})
     document = {"kind": "folder", "path": "in", "mode": "system", "outbox": "out"}
