@@ -195,10 +195,7 @@ class KeyApproval:
         known = {key.kid: key for key in self._store.parties.keys(destination.destination_id)}
         if change.jwk is not None:
             if change.kid in known:
-                raise _nothing_to_change(
-                    "Unter dieser kid liegt schon ein Schlüssel. Aktivieren Sie ihn, oder vergeben Sie eine neue.",
-                    "A key is on record under this kid already. Activate it, or choose a new one.",
-                )
+                raise _known_kid()
             judged(change.jwk, use=use_of(change.jwk), now=now, policy=self._policy)
             return
         key = known.get(change.kid)
@@ -219,6 +216,13 @@ class KeyApproval:
         if key.kid == destination.encryption_kid:
             raise _nothing_to_change("Dieser Schlüssel ist schon in Gebrauch.", "This key is in use already.")
         judged(key.jwk, use="wrapKey", now=now, policy=self._policy)
+
+
+def _known_kid() -> Conflict:
+    return _nothing_to_change(
+        "Unter dieser kid liegt schon ein Schlüssel. Aktivieren Sie ihn, oder vergeben Sie eine neue.",
+        "A key is on record under this kid already. Activate it, or choose a new one.",
+    )
 
 
 def _somebody_else() -> Forbidden:

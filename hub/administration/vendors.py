@@ -82,14 +82,7 @@ class VendorService:
         person = person.acting(Right.OPERATE)
         name, contact = name.strip(), contact.strip()
         if not _is_line(name, _LONGEST_NAME) or (contact and not _is_line(contact, _LONGEST_CONTACT)):
-            raise Invalid(
-                Text(
-                    f"Ein Hersteller braucht einen Namen (eine Zeile, höchstens {_LONGEST_NAME} Zeichen); ein Kontakt hat "
-                    f"höchstens {_LONGEST_CONTACT}.",
-                    f"A vendor needs a name (one line, at most {_LONGEST_NAME} characters); a contact has "
-                    f"{_LONGEST_CONTACT} at most.",
-                )
-            )
+            raise _no_vendor()
         place = place_for(self._store, person, tenant_id=tenant_id)
         made = Vendor(
             vendor_id=str(uuid4()),
@@ -116,12 +109,7 @@ class VendorService:
         vendor, tenant = self._seen(vendor_id, person), self._tenant(tenant_id, person)
         service = canonical_service(service.strip())
         if service and not _SERVICE.fullmatch(service):
-            raise Invalid(
-                Text(
-                    "Eine Leistung ist ein URN, etwa urn:de:fim:leika:leistung:99012008001000; leer heißt: alle.",
-                    "A service is a URN, such as urn:de:fim:leika:leistung:99012008001000; empty stands for all.",
-                )
-            )
+            raise _no_service()
         given = Delegation(
             delegation_id=str(uuid4()),
             vendor_id=vendor_id,
@@ -165,12 +153,7 @@ class VendorService:
         vendor, client = self._seen(vendor_id, person), self._client(client_id, person)
         written = _PRODUCT.fullmatch(product.strip())
         if written is None:
-            raise Invalid(
-                Text(
-                    "Das Produkt steht mit seiner Version, etwa Antragsnetz/4.2.1 (Buchstaben, Ziffern, Punkt, _, +, -).",
-                    "The product stands with its version, as in Antragsnetz/4.2.1 (letters, digits, dot, _, +, -).",
-                )
-            )
+            raise _no_product()
         software = ClientSoftware(
             client_id=client.client_id, vendor_id=vendor_id, product=written[1], version=written[2], since=now
         )
@@ -212,13 +195,7 @@ class VendorService:
         """
         vendor = self._own(vendor_id, person, Right.OPERATE)
         if jwk.get("key_ops") != ["verify"]:
-            raise Malformed(
-                Text(
-                    'Der Schlüssel eines Herstellers prüft Unterschriften: key_ops ist ["verify"], alg PS512.',
-                    'A vendor\'s key verifies signatures: key_ops is ["verify"], alg PS512.',
-                ),
-                slug="key-refused",
-            )
+            raise _no_vendor_key()
         key = judged(jwk, use="verify", now=now, policy=self._policy)
         made = VendorKey(
             vendor_id=vendor.vendor_id, kid=str(key["kid"]), jwk=key, proposed_by=person.name, proposed_at=now
@@ -307,6 +284,45 @@ class VendorService:
         if found is None:
             raise not_found("client-not-found", client_id)
         return found
+
+
+def _no_vendor_key() -> Malformed:
+    return Malformed(
+        Text(
+            'Der Schlüssel eines Herstellers prüft Unterschriften: key_ops ist ["verify"], alg PS512.',
+            'A vendor\'s key verifies signatures: key_ops is ["verify"], alg PS512.',
+        ),
+        slug="key-refused",
+    )
+
+
+def _no_product() -> Invalid:
+    return Invalid(
+        Text(
+            "Das Produkt steht mit seiner Version, etwa Antragsnetz/4.2.1 (Buchstaben, Ziffern, Punkt, _, +, -).",
+            "The product stands with its version, as in Antragsnetz/4.2.1 (letters, digits, dot, _, +, -).",
+        )
+    )
+
+
+def _no_service() -> Invalid:
+    return Invalid(
+        Text(
+            "Eine Leistung ist ein URN, etwa urn:de:fim:leika:leistung:99012008001000; leer heißt: alle.",
+            "A service is a URN, such as urn:de:fim:leika:leistung:99012008001000; empty stands for all.",
+        )
+    )
+
+
+def _no_vendor() -> Invalid:
+    return Invalid(
+        Text(
+            f"Ein Hersteller braucht einen Namen (eine Zeile, höchstens {_LONGEST_NAME} Zeichen); ein Kontakt hat "
+            f"höchstens {_LONGEST_CONTACT}.",
+            f"A vendor needs a name (one line, at most {_LONGEST_NAME} characters); a contact has "
+            f"{_LONGEST_CONTACT} at most.",
+        )
+    )
 
 
 def _is_line(text: str, longest: int) -> bool:

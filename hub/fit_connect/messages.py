@@ -235,16 +235,20 @@ def require_jwe(hub: Sending, destination: Destination, *, size: int = 0) -> Non
             Text("Geben Sie Großes als Anlage mit.", "Send what is large as an attachment."),
         )
     if Form.JOSE not in sealing.takes:
-        raise Invalid(
-            Text(
-                "Diese Behörde kann keine JWE öffnen; nur der offene Eingang versiegelt für sie als CMS. "
-                "Senden Sie den Antrag über POST /hub/v1/applications.",
-                "This authority cannot open JWEs; only the plain door seals for it, as CMS. "
-                "Send the application by POST /hub/v1/applications.",
-            ),
-            slug="destination-needs-plain-door",
-            destinationId=str(destination.destination_id),
-        )
+        raise _opens_no_jwe(destination)
+
+
+def _opens_no_jwe(destination: Destination) -> Invalid:
+    return Invalid(
+        Text(
+            "Diese Behörde kann keine JWE öffnen; nur der offene Eingang versiegelt für sie als CMS. "
+            "Senden Sie den Antrag über POST /hub/v1/applications.",
+            "This authority cannot open JWEs; only the plain door seals for it, as CMS. "
+            "Send the application by POST /hub/v1/applications.",
+        ),
+        slug="destination-needs-plain-door",
+        destinationId=str(destination.destination_id),
+    )
 
 
 class SendingTools:

@@ -489,28 +489,31 @@ def rights_of(scopes: Sequence[str]) -> list[str]:
 
 def bad_credentials() -> Unauthenticated:
     """Return the refusal of credentials that prove nobody (RFC 6749 section 5.2)."""
-    return Unauthenticated(
+    return _unproven(
         Text(
             "client_id oder client_secret ist falsch oder nicht lesbar, oder der Client ist gesperrt. Verlangt ist beides im "
             "Formular, oder Basic mit client_id:client_secret in Base64 (RFC 7617).",
             "client_id or client_secret is wrong or cannot be read, or the client is disabled. Needed are both in the form, or "
             "Basic with client_id:client_secret in Base64 (RFC 7617).",
-        ),
-        slug="invalid_client",
+        )
     )
 
 
 def _bad_assertion() -> Unauthenticated:
-    return Unauthenticated(
+    return _unproven(
         Text(
             "client_assertion weist niemanden aus. Verlangt ist ein JWS (PS512) mit dem Schlüssel des Herstellers: "
             "iss und sub sind die client_id, aud ist die Adresse des Hubs oder sein /token, exp höchstens fünf Minuten voraus, "
             "jti jedes Mal neu.",
             "client_assertion proves nobody. Needed is a JWS (PS512) by the vendor's approved key: iss and sub are the "
             "client_id, aud is the hub's address or its /token, exp at most five minutes ahead, jti new each time.",
-        ),
-        slug="invalid_client",
+        )
     )
+
+
+def _unproven(way: Text) -> Unauthenticated:
+    """Refuse a client as RFC 6749 names it; ``way`` says what was wanted, by a secret or by a vendor's key."""
+    return Unauthenticated(way, slug="invalid_client")
 
 
 def _bad_scope() -> Invalid:

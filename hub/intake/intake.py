@@ -21,10 +21,11 @@ import orjson
 from hub.admission import Admission, Reservation
 from hub.areas import Area
 from hub.crypto import EncryptionKey, HubKeys, claims_of, make_receipt
-from hub.errors import ConfigurationError, HubError, Invalid, InvalidPayload, NoRoute, Text
+from hub.errors import ConfigurationError, HubError, InvalidPayload, Text
 from hub.identity import Directory, require_delegation
 from hub.intake.case_messages import CaseDesk, require_case_for_message
 from hub.intake.metadata import METADATA_SCHEMA, compose, file_names, rendered, require_reply_key
+from hub.intake.refusals import schema_not_offered, service_not_offered, takes_nothing
 from hub.intake.repeats import Accepted, MacOf, again, fingerprint
 from hub.intake.screening import PartScreen, Screening
 from hub.intake.sealing import (
@@ -430,15 +431,7 @@ class Reception(_Opened):
         if named is None and not offered and self._route.rule.is_catch_all:
             return schema.uri  # Whoever takes what nobody else does need not have offered it.
         if named is None:
-            name, taken = self._destination.name, ", ".join(sorted(offered))
-            raise Invalid(
-                Text(
-                    f"{name} nimmt für diese Leistung das Schema {schema.uri} nicht an. Angenommen werden: {taken}.",
-                    f"{name} does not take schema {schema.uri} for this service. Taken are: {taken}.",
-                ),
-                slug="schema-not-offered",
-                offered=sorted(offered),
-            )
+            raise schema_not_offered(self._destination.name, schema.uri, offered)
         return named
 
     def _submission(
@@ -631,24 +624,8 @@ class Intake:
     def _destination(self, route: Route, cover: Cover, now: datetime) -> Destination:
         destination = self.tools.directory.destination(route.destination_id, now=now)
         if destination is None or destination.status != "active":
-            raise NoRoute(
-                Text(
-                    "Die zuständige Stelle nimmt zurzeit keine Anträge über den Hub an. "
-                    "Wenden Sie sich an den Betrieb des Hubs.",
-                    "The responsible authority does not take applications through the hub at present. "
-                    "Ask the hub's operators.",
-                ),
-                destinationId=str(route.destination_id),
-                nearest=[],
-            )
+            raise takes_nothing(route.destination_id)
         offers = any(canonical_service(offered.identifier) == cover.service for offered in destination.services)
         if not offers and not route.rule.is_catch_all:
-            raise NoRoute(
-                Text(
-                    f"{destination.name} ist zuständig, bietet die Leistung {cover.service} aber nicht über den Hub an.",
-                    f"{destination.name} is responsible, but does not offer service {cover.service} through the hub.",
-                ),
-                destinationId=str(route.destination_id),
-                nearest=[],
-            )
+            raise service_not_offered(destination, cover.service)
         return destination

@@ -31,13 +31,7 @@ class OAuth:
     async def token(self, body: Mapping[str, Any], client: Client | None = None) -> ConnexionResponse:
         """Exchange client credentials for an access token; ``client`` is who HTTP Basic proved, None: the form tells."""
         if body.get("grant_type") != "client_credentials":
-            raise Malformed(
-                Text(
-                    "grant_type muss client_credentials sein.",
-                    "grant_type must be client_credentials.",
-                ),
-                slug="unsupported_grant_type",
-            )
+            raise _other_grant()
         assertion = body.get("client_assertion")
         if client is None and assertion:
             client = await self._asserted(body, assertion)
@@ -84,6 +78,16 @@ class OAuth:
         """
         caller = self._clients.recognise(token, now=self._clock())
         return {"sub": caller.client_id, "scope": rights_of(caller.scopes), "caller": caller}
+
+
+def _other_grant() -> Malformed:
+    return Malformed(
+        Text(
+            "grant_type muss client_credentials sein.",
+            "grant_type must be client_credentials.",
+        ),
+        slug="unsupported_grant_type",
+    )
 
 
 def _token_json(token: Token) -> dict[str, Any]:
