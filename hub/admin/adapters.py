@@ -73,20 +73,23 @@ def put(visit: Visit) -> Response:
         with handed_in():
             options = visit.tools.adapters.options(name)
         config = _config(visit.form, options or ())
-        draft = Draft(adapter=name, adapter_config=config)
-        visit.hub.destination_service.change(
-            destination.destination_id,
-            draft,
-            visit.person,
-            now=visit.now,
-            expected=visit.form.text("revision"),
-            text=visit.form.text("text", longest=500),
-        )
+        _propose(visit, destination, Draft(adapter=name, adapter_config=config))
     except Refused as refused:
         entered = {option: visit.form.text(f"o-{option}", longest=_LONGEST) for option in _names(visit, name)}
         return _form(visit, destination, name, entered, error=refused)
     waits = visit.hub.destination_service.waiting_way(destination.destination_id, visit.person) is not None
     return _back(visit, destination, "way-proposed" if waits else "way-approved")
+
+
+def _propose(visit: Visit, destination: Destination, draft: Draft) -> None:
+    visit.hub.destination_service.change(
+        destination.destination_id,
+        draft,
+        visit.person,
+        now=visit.now,
+        expected=visit.form.text("revision"),
+        text=visit.form.text("text", longest=500),
+    )
 
 
 def approve(visit: Visit) -> Response:

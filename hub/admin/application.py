@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
@@ -65,6 +65,7 @@ from hub.identity.accounts import factor_missing
 from hub.identity.sessions import address_of, device_of
 from hub.store import met_unreadable
 from hub.web.responses import TEST_INSTANCE, SafeHeaders, retry_after, status_of
+from hub.web.templates import environment
 
 _FOLDER = Path(__file__).parent
 #: A table of the whole country as CSV has less; everything else is small.
@@ -284,13 +285,7 @@ PAGES = (
 def build(tools: Tools) -> ASGIApp:
     """Return the ASGI application of the pages; it answers paths that begin with ``/admin``."""
     vendor = (_FOLDER / "static" / "vendor" / "kern.min.css").is_file()
-    pages = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = environment(_FOLDER / "templates")
     pages.globals.update(root=ROOT, vendor=vendor, hub_version=tools.version, is_test=tools.is_test)
     pages.filters.update(FILTERS)
     routes: list[Route | Mount] = [

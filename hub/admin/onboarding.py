@@ -7,6 +7,7 @@ in the last one and are kept nowhere but in what is handed in.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from starlette.responses import Response
 
@@ -209,15 +210,19 @@ def _handed_in(visit: Visit, entered: Mapping[str, str]) -> Response:
         said = refused.members.get("faults")
         if said is None:
             raise
-        faults = [
-            CellFault(row=each["row"], column=each["column"], text=Text(each["text"]["de"], each["text"]["en"]))
-            for each in said
-        ]
+        faults = _faults_in(said)
         return _step(visit, len(STEPS) - 1, entered, faults)
     if done.run is None:
         area = done.changes[0].plan.ars
         return visit.to(f"/onboarding/{area}", note="unchanged")
     return visit.to(f"/onboarding/runs/{done.run.run_id}", note="handed-in")
+
+
+def _faults_in(said: Sequence[Mapping[str, Any]]) -> list[CellFault]:
+    return [
+        CellFault(row=each["row"], column=each["column"], text=Text(each["text"]["de"], each["text"]["en"]))
+        for each in said
+    ]
 
 
 def _sheet(cells: Mapping[str, str]) -> Sheet:

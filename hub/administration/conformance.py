@@ -110,17 +110,8 @@ def write_package(
     (target / "send").mkdir(parents=True)
     cases = []
     for path in found:
-        good = path.name.startswith("good-")
         (target / "send" / path.name).write_bytes(path.read_bytes())
-        problems = () if good else ("schema-violation", "syntax-violation")
-        cases.append(
-            ConformanceCase(
-                name=f"send/{path.name}",
-                file=f"send/{path.name}",
-                answer="accept" if good else "reject",
-                problems=problems,
-            )
-        )
+        cases.append(_to_send(path.name))
     if key is not None:
         (target / "receive").mkdir()
         for case, document in _sealed(found, schema, key, f"{standard}/{version}"):
@@ -129,6 +120,16 @@ def write_package(
     said = {"standard": standard, "version": version, "cases": [_case_json(each) for each in cases]}
     (target / CASES).write_bytes(orjson.dumps(said, option=orjson.OPT_INDENT_2))
     return cases
+
+
+def _to_send(name: str) -> ConformanceCase:
+    good = name.startswith("good-")
+    return ConformanceCase(
+        name=f"send/{name}",
+        file=f"send/{name}",
+        answer="accept" if good else "reject",
+        problems=() if good else ("schema-violation", "syntax-violation"),
+    )
 
 
 def _sealed(

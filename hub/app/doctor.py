@@ -590,14 +590,7 @@ def _held(reading: ClockReading) -> Diagnosis:
         error = "" if reading.maximal_error is None else f" (± {reading.maximal_error:.0f} ms)"
         return well("clock", f"wird nachgeführt (NTP){error}", f"is synchronised (NTP){error}")
     if reading.state is ClockState.NOT_KNOWN:
-        return doubtful(
-            "clock",
-            Text(
-                "ob die Uhr nachgeführt wird, sagt das System nicht",
-                "whether the clock is held, the system does not say",
-            ),
-            Text("Eingangsbestätigungen sagen „not-known“; NTP einrichten", "receipts say 'not-known'; set up NTP"),
-        )
+        return _clock_not_known()
     return doubtful(
         "clock",
         Text("die Uhr wird nicht nachgeführt (NTP)", "the clock is not synchronised (NTP)"),
@@ -605,6 +598,17 @@ def _held(reading: ClockReading) -> Diagnosis:
             "chrony (mit rtcsync) oder systemd-timesyncd einrichten: Eingangsbestätigungen nennen es",
             "set up chrony (with rtcsync) or systemd-timesyncd: receipts name it",
         ),
+    )
+
+
+def _clock_not_known() -> Diagnosis:
+    return doubtful(
+        "clock",
+        Text(
+            "ob die Uhr nachgeführt wird, sagt das System nicht",
+            "whether the clock is held, the system does not say",
+        ),
+        Text("Eingangsbestätigungen sagen „not-known“; NTP einrichten", "receipts say 'not-known'; set up NTP"),
     )
 
 

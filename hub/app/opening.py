@@ -15,7 +15,7 @@ from hub.areas import Gazetteer
 from hub.config import Settings
 from hub.crypto import HubKeys, KeyPolicy
 from hub.crypto.development import InsecureDevelopmentAuthority
-from hub.crypto.timestamps import read_roots, require_package
+from hub.crypto.timestamps import Roots, read_roots, require_package
 from hub.delivery.attempt import InstalledAdapters, Rules
 from hub.errors import ConfigurationError, Text
 from hub.files import vault
@@ -297,12 +297,7 @@ def open_stamping(settings: Settings, store: Store, outbound: Outbound) -> Stamp
     if not settings.timestamp_url:
         return None
     require_package()
-    try:
-        roots = read_roots(Path(settings.timestamp_roots_file).read_bytes())
-    except OSError as exc:
-        raise ConfigurationError(
-            Text("timestamp_roots_file ist nicht lesbar.", "timestamp_roots_file cannot be read.")
-        ) from exc
+    roots = _stamp_roots(settings)
     return Stamping(
         store=store,
         outbound=replace(outbound, any_port=True),
@@ -310,3 +305,13 @@ def open_stamping(settings: Settings, store: Store, outbound: Outbound) -> Stamp
         roots=roots,
         every=timedelta(seconds=settings.timestamp_seconds),
     )
+
+
+def _stamp_roots(settings: Settings) -> Roots:
+    try:
+        roots = read_roots(Path(settings.timestamp_roots_file).read_bytes())
+    except OSError as exc:
+        raise ConfigurationError(
+            Text("timestamp_roots_file ist nicht lesbar.", "timestamp_roots_file cannot be read.")
+        ) from exc
+    return roots

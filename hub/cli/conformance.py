@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -21,6 +21,10 @@ from hub.resources import shipped
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.report import Limits, Violation
 from hub.validation.xml.documents import read_xml
+
+if TYPE_CHECKING:
+    from hub.administration.conformance import CaseVerdict
+    from hub.store import ConformanceScore
 
 #: Where the score is kept, in the sender's folder.
 SCORE = "conformance.json"
@@ -148,16 +152,17 @@ def _score(
         "messages": len(messages),
         "proven": proven,
         "missing": [message for message in messages if message not in proven],
-        "files": [
-            {
-                "file": one.file,
-                "message": one.message,
-                "valid": one.valid,
-                "rules": list(dict.fromkeys(violation.rule for violation in one.broken)),
-                "reason": one.reason,
-            }
-            for one in tried
-        ],
+        "files": [_file_json(one) for one in tried],
+    }
+
+
+def _file_json(one: StepResult) -> dict[str, Any]:
+    return {
+        "file": one.file,
+        "message": one.message,
+        "valid": one.valid,
+        "rules": list(dict.fromkeys(violation.rule for violation in one.broken)),
+        "reason": one.reason,
     }
 
 
@@ -239,7 +244,6 @@ def package(standard: str, version: str, target: Path, key: Path | None, data: P
 def judge(folder: Path, vendor: str, product: str, record: bool, login: Login, data: Path) -> None:
     """Judge answers.json of a package and write report.json and report.html, signed; exit 1 unless all is as expected."""
     from hub.administration import conformance as kit
-    from hub.store import ConformanceScore
 
     software = _software(vendor, product)
     if software is None:
@@ -252,20 +256,32 @@ def judge(folder: Path, vendor: str, product: str, record: bool, login: Login, d
         report = kit.report_of(named, verdicts, software=said, issuer=hub.base_url, now=now)
         token = kit.signed(report, hub.keys.receipt)
         if record:
-            score = ConformanceScore(
-                vendor_id=vendor,
-                product=software.product,
-                version=software.version,
-                standard=named["standard"],
-                standard_version=named["version"],
-                good=report["good"],
-                cases=report["cases"],
-                at=now,
-                token=token,
-            )
+            score = _score_of(vendor, software, named, report, token, now)
             hub.vendor_service.record_score(score, person)
     (folder / "report.json").write_text(kit.as_json(report, token), encoding="utf-8")
     (folder / "report.html").write_text(kit.as_html(report, token), encoding="utf-8")
+    _say_verdicts(verdicts, report)
+
+
+def _score_of(
+    vendor: str, software: Software, named: Mapping[str, Any], report: Mapping[str, Any], token: str, now: datetime
+) -> ConformanceScore:
+    from hub.store import ConformanceScore
+
+    return ConformanceScore(
+        vendor_id=vendor,
+        product=software.product,
+        version=software.version,
+        standard=named["standard"],
+        standard_version=named["version"],
+        good=report["good"],
+        cases=report["cases"],
+        at=now,
+        token=token,
+    )
+
+
+def _say_verdicts(verdicts: Sequence[CaseVerdict], report: Mapping[str, Any]) -> None:
     for each in verdicts:
         if not each.good:
             problems = f" ({', '.join(each.problems)})" if each.problems else ""

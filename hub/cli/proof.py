@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -63,17 +63,22 @@ def verify_file(  # what may be checked at once
 ) -> None:
     """Verify the signed receipt in FILE (alone, or the whole answer that brought it) and print what it says."""
     from hub.client.plain import Receipt
-    from hub.crypto import proven_parts
 
     published = _published(jwks, data)
     claims = Receipt.verified(_receipt_in(file), published).claims
     if proof is not None:
         _prove(claims, _json(proof), published, tsa_roots)
     click.echo(f"Eingang / received  {claims.get('acceptedAt', '?')}  {_clock_in(claims)}")
+    _say_contents(file, claims, contents, salt)
+    _say_genuine(claims)
+
+
+def _say_contents(file: Path, claims: Mapping[str, Any], contents: Sequence[Path], salt: str | None) -> None:
+    from hub.crypto import proven_parts
+
     for path in contents:
         parts = proven_parts(claims, salt or _salt_in(file), path.read_bytes())
         click.echo(f"empfangen / received  {path.name}: {', '.join(parts)}")
-    _say_genuine(claims)
 
 
 def _published(jwks: Path | None, data: Path) -> Mapping[str, Any]:

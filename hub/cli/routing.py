@@ -29,7 +29,7 @@ from hub.routing import Finding, RoutingTable, Rule, ServiceRegister, Severity, 
 from hub.routing.formats import read_folder
 
 if TYPE_CHECKING:
-    from hub.administration.routing_tables import RoutingTableVersions, TableCache
+    from hub.administration.routing_tables import RoutingTableVersions, Sources, TableCache
     from hub.app import Context
 
 _SOURCE = click.Path(exists=True, path_type=Path)
@@ -62,7 +62,7 @@ def explain(service: str, ars: str, at: str | None, data: Path) -> None:
 @contextmanager
 def _tables(settings: Settings) -> Iterator[TableCache]:
     """Open the tables to be read, and nothing else of the hub; where nobody has begun with one yet, the hub begins."""
-    from hub.administration.routing_tables import Sources, TableCache
+    from hub.administration.routing_tables import TableCache
     from hub.store import Store
 
     vault.make_folder(settings.data)
@@ -70,19 +70,25 @@ def _tables(settings: Settings) -> Iterator[TableCache]:
         if store.schema_revision() is not None:
             store.require_tables()
             rules = settings.rules
-            # Nothing is judged here, so nobody asks for destinations and schemas.
-            sources = Sources(
-                gazetteer=Gazetteer.load(rules / "areas"),
-                services=ServiceRegister.load(rules),
-                facts=lambda _: {},
-                schemas=tuple,
-            )
+            sources = _sources(rules)
             cache = TableCache(store=store, sources=sources)
             if cache.versions(limit=1).total:
                 yield cache
                 return
     with opened(settings.data) as hub:
         yield book_of(hub)
+
+
+def _sources(rules: Path) -> Sources:
+    """Return what tables are read by; nothing is judged, so nobody asks for destinations and schemas."""
+    from hub.administration.routing_tables import Sources
+
+    return Sources(
+        gazetteer=Gazetteer.load(rules / "areas"),
+        services=ServiceRegister.load(rules),
+        facts=lambda _: {},
+        schemas=tuple,
+    )
 
 
 @click.group()

@@ -313,11 +313,7 @@ class HandingOn:
         if key is None:
             return None
         request_id = uuid5(wish.request_id, "told")
-        message = ReplyMessage(
-            kind="forwarded", about=wish.submission_id, text=_notice_text(wish, begun, self.text_of(wish))
-        )
-        own = self._work.keys[wish.destination_id].decryption[0].sealing_half()
-        self._work.sealed.write(request_id, message, (), key=key, own=own)
+        message = self._sealed_notice(wish, begun, request_id, key)
         return OutgoingReply(
             request_id=request_id,
             case_id=wish.case_id,
@@ -329,6 +325,14 @@ class HandingOn:
             digest=digest_of(request_id, message, ()),
             at=now,
         )
+
+    def _sealed_notice(self, wish: HandOn, begun: Forwarded, request_id: UUID, key: EncryptionKey) -> ReplyMessage:
+        message = ReplyMessage(
+            kind="forwarded", about=wish.submission_id, text=_notice_text(wish, begun, self.text_of(wish))
+        )
+        own = self._work.keys[wish.destination_id].decryption[0].sealing_half()
+        self._work.sealed.write(request_id, message, (), key=key, own=own)
+        return message
 
     # ------------------------------------------------------------------------------------------- what goes wrong
 

@@ -174,13 +174,13 @@ class Opener:
         attachments = self._attachments(envelope, document, problems, room)
         if problems:
             return None, problems
-        described = document["contentStructure"].get("data") or {}
+        schema_uri, media_type = _schema_of(document["contentStructure"].get("data") or {})
         opened = OpenedSubmission(
             envelope=envelope,
             metadata=metadata,
             data=data,
-            media_type=MediaType(_schema_of(described)[1]),
-            schema_uri=_schema_of(described)[0],
+            media_type=MediaType(media_type),
+            schema_uri=schema_uri,
             attachments=attachments,
             report=report,
         )

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -297,19 +297,10 @@ class Demo:
 
 def run_demo(demo: Demo) -> int:
     """Run the demo; return the exit code: 0 only if everything that was shown really happened."""
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stopping()
     portal_port = _free_port(demo.settings.port + 1)
     settings = replace(demo.settings, portal_url=f"http://127.0.0.1:{portal_port}")
-    click.secho(f"\nRathaus-Hub {__version__} · Vorführung / demo", bold=True)
-    click.echo(f"  Daten / data        {settings.data}")
-    click.echo(f"  Adresse / address   {settings.canonical_url}\n")
-    first_start = not (settings.data / "demo.json").is_file()
-    if first_start:
-        click.echo(
-            "Erster Start: Schlüssel und Zustellpunkte werden angelegt. / First start: making keys and destinations."
-        )
+    first_start = _greet(settings)
     hub = app.build(settings, listens=True)
     app.announce(hub, "run")
     cast = settle(hub, prepare(hub, say=click.echo), say=click.echo)
@@ -317,15 +308,7 @@ def run_demo(demo: Demo) -> int:
     with ExitStack() as stack:
         specialist_url = _prepare_municipality(hub, cast)
         stack.enter_context(_serving(hub))
-        if demo.traffic:
-            command = ["-v", "connector", "run", "--config", str(cast.folder / "connector.toml")]
-            stack.enter_context(_beside(command, cast.folder / "connector.log"))
-        portal = write_portal_settings(cast, settings, port=portal_port)
-        stack.enter_context(_beside(["-v", "portal", "--config", str(portal)], cast.folder / "portal.log"))
-        _wait_for(f"{settings.canonical_url}/health/ready")
-        if demo.traffic:
-            _wait_for(f"{specialist_url}/cases.json")
-        _wait_for(f"{settings.portal_url}/healthz")
+        _begin_beside(stack, demo, cast, settings, specialist_url, portal_port)
         code = 0
         if demo.once or (first_start and demo.traffic):
             walk = Walk(hub=hub, cast=cast, specialist_url=specialist_url, portal_url=settings.portal_url, stop=stop)
@@ -335,6 +318,42 @@ def run_demo(demo: Demo) -> int:
             stop.wait()
             click.echo("\nBeendet. / Stopped.")
     return code
+
+
+def _stopping() -> threading.Event:
+    """Return what a signal to end sets."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _greet(settings: Settings) -> bool:
+    """Say where it begins; return whether it is for the first time."""
+    click.secho(f"\nRathaus-Hub {__version__} · Vorführung / demo", bold=True)
+    click.echo(f"  Daten / data        {settings.data}")
+    click.echo(f"  Adresse / address   {settings.canonical_url}\n")
+    first_start = not (settings.data / "demo.json").is_file()
+    if first_start:
+        click.echo(
+            "Erster Start: Schlüssel und Zustellpunkte werden angelegt. / First start: making keys and destinations."
+        )
+    return first_start
+
+
+def _begin_beside(  # noqa: PLR0917  # the parties, in their order
+    stack: ExitStack, demo: Demo, cast: Cast, settings: Settings, specialist_url: str, portal_port: int
+) -> None:
+    """Start connector and portal, and wait until all of them answer."""
+    if demo.traffic:
+        command = ["-v", "connector", "run", "--config", str(cast.folder / "connector.toml")]
+        stack.enter_context(_beside(command, cast.folder / "connector.log"))
+    portal = write_portal_settings(cast, settings, port=portal_port)
+    stack.enter_context(_beside(["-v", "portal", "--config", str(portal)], cast.folder / "portal.log"))
+    _wait_for(f"{settings.canonical_url}/health/ready")
+    if demo.traffic:
+        _wait_for(f"{specialist_url}/cases.json")
+    _wait_for(f"{settings.portal_url}/healthz")
 
 
 def _prepare_municipality(hub: app.Context, cast: Cast) -> str:
@@ -407,7 +426,14 @@ def _free_port(wish: int) -> int:
 def _say_what_next(settings: Settings, specialist_url: str) -> None:
     data = "" if settings.data == Path("data").absolute() else f" --data {settings.data}"
     click.secho("\nWie weiter / what next", bold=True)
-    for what, how in (
+    for what, how in _ways(settings, specialist_url, data):
+        click.echo(f"  {what:<36} {how}")
+    click.echo("  Strg-C beendet. / Ctrl-C stops.")
+
+
+def _ways(settings: Settings, specialist_url: str, data: str) -> Sequence[tuple[str, str]]:
+    """Return what somebody may do next, and by which address or command."""
+    return (
         ("Bürgerportal / citizens' portal", f"{settings.portal_url}/"),
         ("Schnittstellen / interfaces", f"{settings.canonical_url}/docs"),
         ("Verwaltung / administration", f"{settings.canonical_url}/admin"),
@@ -423,6 +449,4 @@ def _say_what_next(settings: Settings, specialist_url: str) -> None:
         ("Protokolle prüfen / verify logs", f".venv/bin/hub log verify{data}"),
         ("Zugangsdaten / credentials", str(settings.data / "demo.json")),
         ("  eigener Client / a client of your own", "reserved_for_tests"),
-    ):
-        click.echo(f"  {what:<36} {how}")
-    click.echo("  Strg-C beendet. / Ctrl-C stops.")
+    )

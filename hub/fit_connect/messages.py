@@ -427,23 +427,25 @@ def claimed_event(claimed: Claimed) -> Callable[[CaseHead, State | None], Sequen
 
     def make(head: CaseHead, state: State | None) -> Sequence[Event]:
         next_state(state, claimed.kind)
-        return (
-            Event(
-                case_id=head.case_id,
-                seq=0,
-                jti=claimed.jti,
-                subject=claimed.subject,
-                subject_id=claimed.subject_id,
-                kind=claimed.kind,
-                issuer=claimed.issuer,
-                by_hub=False,
-                issued_at=claimed.issued_at,
-                payload=claimed.payload,
-                jws=claimed.token,
-            ),
-        )
+        return (_event_of(claimed, head.case_id),)
 
     return make
+
+
+def _event_of(claimed: Claimed, case_id: UUID) -> Event:
+    return Event(
+        case_id=case_id,
+        seq=0,
+        jti=claimed.jti,
+        subject=claimed.subject,
+        subject_id=claimed.subject_id,
+        kind=claimed.kind,
+        issuer=claimed.issuer,
+        by_hub=False,
+        issued_at=claimed.issued_at,
+        payload=claimed.payload,
+        jws=claimed.token,
+    )
 
 
 def _require_writer(claimed: Claimed, profile: Profile) -> None:

@@ -290,6 +290,18 @@ class _Writing:
     def _list(self, element: DataElement, made: _Made, least: int, *, chosen: bool) -> _Made:
         # A group all of whose fields may stay empty may be left empty, and then there is no item.
         empty = not made.fills
+        made = self._if_empty(element, made, least, chosen=chosen)
+        needs = bool(least) and made.asks and not (empty and not chosen)
+        schema: dict[str, Any] = {"title": element.title, "type": "array", "items": made.schema}
+        if needs:
+            schema["minItems"] = 1 if empty else least
+        if element.most is not None:
+            schema["maxItems"] = element.most
+        return made._replace(schema=schema, needs=needs, fills=needs)
+
+    def _if_empty(self, element: DataElement, made: _Made, least: int, *, chosen: bool) -> _Made:
+        """Return the same, where nothing may be entered in it: a schema cannot demand what is empty."""
+        empty = not made.fills
         if empty and chosen:
             self._remark(
                 element.at,
@@ -303,13 +315,7 @@ class _Writing:
                 f"Mindestens {least} leere Angaben lassen sich nicht verlangen.",
                 f"at least {least} empty answers cannot be demanded.",
             )
-        needs = bool(least) and made.asks and not (empty and not chosen)
-        schema: dict[str, Any] = {"title": element.title, "type": "array", "items": made.schema}
-        if needs:
-            schema["minItems"] = 1 if empty else least
-        if element.most is not None:
-            schema["maxItems"] = element.most
-        return made._replace(schema=schema, needs=needs, fills=needs)
+        return made
 
     def _group(self, group: DataGroup) -> _Made:
         written = [(member, self._element(member, chosen=group.chooses)) for member in group.members]

@@ -122,13 +122,7 @@ class Gauges:
                 ages[kind] = max(ages.get(kind, 0.0), age)
             elif one.state is DeliveryState.WAITING:
                 mailbox = max(mailbox, age)
-        oldest = GaugeMetricFamily(
-            "hub_oldest_queued_seconds",
-            "How long the oldest delivery waits that no receiver has, by kind of destination (its adapter).",
-            labels=["kind"],
-        )
-        for kind, age in ages.items():
-            oldest.add_metric([kind], age)
+        oldest = _by_kind(ages)
         yield oldest
         yield _one("hub_oldest_uncollected_seconds", "How long the oldest submission in any mailbox waits.", mailbox)
 
@@ -152,17 +146,7 @@ class Gauges:
         return self._first_end[1]
 
     def _circuits(self, now: datetime) -> Iterator[Metric]:
-        state = GaugeMetricFamily(
-            "hub_circuit_open", "1 while nothing is sent to a destination, 0.5 half open.", labels=["destination"]
-        )
-        until = GaugeMetricFamily(
-            "hub_circuit_open_seconds", "How long a destination's pause still lasts.", labels=["destination"]
-        )
-        fault = GaugeMetricFamily(
-            "hub_destination_faults",
-            "1 while a destination's settings have to be mended.",
-            labels=["destination", "fault"],
-        )
+        state, until, fault = _of_circuits()
         for circuit in self._figures.troubled(scope=EVERYTHING, limit=MOST_DESTINATIONS):
             labels, standing = [str(circuit.destination_id)], circuit.standing
             left = (standing.open_until - now).total_seconds() if standing.open_until is not None else 0.0
@@ -238,6 +222,32 @@ class Gauges:
             return self.facts.table()
         except (ConfigurationError, Unavailable):
             return _UNKNOWN
+
+
+def _by_kind(ages: Mapping[str, float]) -> Metric:
+    oldest = GaugeMetricFamily(
+        "hub_oldest_queued_seconds",
+        "How long the oldest delivery waits that no receiver has, by kind of destination (its adapter).",
+        labels=["kind"],
+    )
+    for kind, age in ages.items():
+        oldest.add_metric([kind], age)
+    return oldest
+
+
+def _of_circuits() -> tuple[GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily]:
+    state = GaugeMetricFamily(
+        "hub_circuit_open", "1 while nothing is sent to a destination, 0.5 half open.", labels=["destination"]
+    )
+    until = GaugeMetricFamily(
+        "hub_circuit_open_seconds", "How long a destination's pause still lasts.", labels=["destination"]
+    )
+    fault = GaugeMetricFamily(
+        "hub_destination_faults",
+        "1 while a destination's settings have to be mended.",
+        labels=["destination", "fault"],
+    )
+    return state, until, fault
 
 
 def _end_of(jwk: Jwk) -> datetime | None:

@@ -324,6 +324,18 @@ class Provider:
 
     def _exchange(self, code: str, request: AuthorizationRequest, metadata: Mapping[str, Any], now: datetime) -> str:
         """Exchange the code for tokens and return the ID token (RFC 6749 section 4.1.3); the others are not kept."""
+        fields, headers = self._form(code, request, metadata)
+        said = self._asked(lambda out: out.post(metadata["token_endpoint"], urlencode(fields).encode(), headers), now)
+        if said.status == _BAD_REQUEST:
+            raise refused("code")  # Used before, expired, or another client's.
+        token = _document(said).get("id_token")
+        if not isinstance(token, str):
+            raise refused("no-id-token")
+        return token
+
+    def _form(
+        self, code: str, request: AuthorizationRequest, metadata: Mapping[str, Any]
+    ) -> tuple[dict[str, str], dict[str, str]]:
         mine = self.registration
         fields = {
             "grant_type": "authorization_code",
@@ -337,13 +349,7 @@ class Provider:
             headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
         else:
             fields |= {"client_id": mine.client_id, "client_secret": mine.secret}
-        said = self._asked(lambda out: out.post(metadata["token_endpoint"], urlencode(fields).encode(), headers), now)
-        if said.status == _BAD_REQUEST:
-            raise refused("code")  # Used before, expired, or another client's.
-        token = _document(said).get("id_token")
-        if not isinstance(token, str):
-            raise refused("no-id-token")
-        return token
+        return fields, headers
 
     def _asked(self, ask: Callable[[WayOut], Answered], now: datetime) -> Answered:
         """Ask the provider something, unless it was silent just now or too many wait for it already."""

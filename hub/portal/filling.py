@@ -80,10 +80,7 @@ class FillingPages:
         answers = asked.without_files(running.answers, present)
         if answers != running.answers:
             # A correction begins with the answers that were sent; files have to be given anew.
-            session = self._portal.sessions.write(
-                visit.session, replace(running, answers=answers), self._portal.clock()
-            )
-            running = session.running
+            running = self._rewritten(visit, replace(running, answers=answers))
         wanting = {fault.at for fault in asked.faults(answers, fillings(asked, running, self._portal))}
         for step in asked.open_steps(answers):
             if any(item.at in wanting for item in all_items(page_of(step, answers).items)):
@@ -138,6 +135,9 @@ class FillingPages:
             with anyio.CancelScope(shield=True):
                 await self._portal.work(forget, self._portal, visit.session, sent.files)
             raise
+
+    def _rewritten(self, visit: FormVisit, running: Running) -> Running:
+        return self._portal.sessions.write(visit.session, running, self._portal.clock()).running
 
     def _step_taken(self, asked: AskedForm, step: FormStep, visit: FormVisit, sent: ReceivedPage) -> Response:
         running = visit.running

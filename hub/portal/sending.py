@@ -245,18 +245,11 @@ class SendingPages:
 
     def _metadata(self, visit: FormVisit, public: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the portal says of the application: who it is from, by which right, and the way back."""
-        running, texts = visit.running, self._portal.texts
-        who = LoggedIn.of(running)
-        how = texts.text("send.unauthenticated") if who is None else self._how(who)
+        running, who = visit.running, LoggedIn.of(visit.running)
         # Whoever demands to know surely who sends gets what shows it; nobody else needs all that the provider signed.
         evidence = who.as_evidence() if who is not None and who.token and self._demanded(visit) else None
         return {
-            "author": {
-                "name": self._portal.look(visit.request).name,
-                "description": f"{how.de} / {how.en}",
-                "authentication": {"method": "none"} if who is None else who.as_metadata(evidence),
-                "product": {"name": "Rathaus-Hub Portal", "version": __version__, "manufacturer": "Rathaus-Hub"},
-            },
+            "author": self._author(visit, who, evidence),
             "additionalReferenceInfo": {
                 "senderReference": running.form_id,
                 "applicationDate": self._portal.clock().date().isoformat(),
@@ -265,6 +258,16 @@ class SendingPages:
                 "fitConnect": {"processStandards": [_REPLY_STANDARD], "encryptionPublicKey": dict(public)},
             },
             **({} if evidence is None else {"dataSets": [evidence]}),
+        }
+
+    def _author(self, visit: FormVisit, who: LoggedIn | None, evidence: Mapping[str, Any] | None) -> dict[str, Any]:
+        texts = self._portal.texts
+        how = texts.text("send.unauthenticated") if who is None else self._how(who)
+        return {
+            "name": self._portal.look(visit.request).name,
+            "description": f"{how.de} / {how.en}",
+            "authentication": {"method": "none"} if who is None else who.as_metadata(evidence),
+            "product": {"name": "Rathaus-Hub Portal", "version": __version__, "manufacturer": "Rathaus-Hub"},
         }
 
     def _how(self, who: LoggedIn) -> Text:
@@ -343,18 +346,7 @@ class SendingPages:
         running = session.running
         pending = running.pending or {}
         files = [each for each in running.attachments if each.id in pending["files"]]
-        sent: dict[str, Any] = {
-            "submissionId": str(receipt.submission_id),
-            "caseId": str(receipt.case_id),
-            "destination": receipt.destination,
-            "acceptedAt": receipt.accepted_at.isoformat(),
-            "receipt": receipt.token,
-            "salt": receipt.content_salt or "",
-            "clock": str(receipt.clock.get("state")) if receipt.clock.get("state") in _CLOCKS else "not-known",
-            "document": pending["document"],
-            "mediaType": asked.media_type.value,
-            "files": [each.name for each in files],
-        }
+        sent = _as_sent(receipt, pending, asked, files)
         now = self._portal.clock()
         sent["follow"] = following.begin(self._portal, running, sent, now)
         kept = replace(logged_out(running), sent=sent, pending=None, attachments=())
@@ -472,6 +464,23 @@ class SendingPages:
             Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts)
         )
         return page.replace("</h1>", f"</h1>{head}", 1)
+
+
+def _as_sent(
+    receipt: Receipt, pending: Mapping[str, Any], asked: AskedForm, files: Sequence[KeptAttachment]
+) -> dict[str, Any]:
+    return {
+        "submissionId": str(receipt.submission_id),
+        "caseId": str(receipt.case_id),
+        "destination": receipt.destination,
+        "acceptedAt": receipt.accepted_at.isoformat(),
+        "receipt": receipt.token,
+        "salt": receipt.content_salt or "",
+        "clock": str(receipt.clock.get("state")) if receipt.clock.get("state") in _CLOCKS else "not-known",
+        "document": pending["document"],
+        "mediaType": asked.media_type.value,
+        "files": [each.name for each in files],
+    }
 
 
 #: What a receipt may say of the hub's clock, in the keys of the texts.

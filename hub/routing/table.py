@@ -21,12 +21,12 @@ import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from hub.areas import Area, Gazetteer
+from hub.areas import Area, Gazetteer, Place
 from hub.errors import ConfigurationError, NoRoute, Text
 from hub.model import canonical_service
 from hub.routing.explanation import Considered, Explanation, Tried, reasons, validity
@@ -148,6 +148,11 @@ def no_such_area(table: RoutingTable, area: Area, on: datetime) -> NoRoute:
             f"{place.name} ({area}) exists only since {place.valid_from}.",
         )
         return _refusal(table, text, "unknown-area", [])
+    return _dissolved(table, place, day)
+
+
+def _dissolved(table: RoutingTable, place: Place, day: date) -> NoRoute:
+    area = place.area
     heirs = table.gazetteer.successors(area, day)
     named = ", ".join(f"{heir.name} ({heir.area})" for heir in heirs)
     way = (

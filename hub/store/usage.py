@@ -418,11 +418,7 @@ def _answered(row: Any) -> UsageKey:
     accepted, rejected = row.kind == "accept", row.kind == "reject" or row.state == State.REJECTED.value
     gone = UsageOutcome.DELIVERED if row.arrived is not None else UsageOutcome.GIVEN_UP
     outcome = UsageOutcome.ACCEPTED if accepted else UsageOutcome.REJECTED if rejected else gone
-    cause = ""
-    if outcome is UsageOutcome.REJECTED:
-        cause = _cause(row.payload)
-    elif outcome is UsageOutcome.GIVEN_UP:
-        cause = row.cause
+    cause = _cause_of(row, outcome)
     return UsageKey(
         destination_id=row.destination_id,
         area=row.area,
@@ -435,6 +431,15 @@ def _answered(row: Any) -> UsageKey:
         acceptance=_bucket(row.finished_at - row.submitted_at) if accepted and row.finished_at else NO_BUCKET,
         by_hand=bool(row.by_hand),
     )
+
+
+def _cause_of(row: Any, outcome: UsageOutcome) -> str:
+    cause = ""
+    if outcome is UsageOutcome.REJECTED:
+        cause = _cause(row.payload)
+    elif outcome is UsageOutcome.GIVEN_UP:
+        cause = row.cause
+    return cause
 
 
 def _bucket(took: int) -> int:

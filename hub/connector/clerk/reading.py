@@ -167,12 +167,7 @@ def cases(visit: ClerkVisit) -> Response:
     """List cases."""
     text, stage = visit.query.text("q"), visit.word("stage")
     wrong = bool(text) and not _ID_PART.fullmatch(text)
-    query = CaseQuery(
-        stage=CaseStage(stage) if stage in set(CaseStage) else None,
-        service=visit.query.text("service"),
-        text="" if wrong else text.lower(),
-        workers=_workers(visit),
-    )
+    query = _query(visit, stage, "" if wrong else text.lower())
     rows, total = visit.desk.book.cases(query, offset=visit.offset(), limit=ROWS)
     return visit.page(
         "cases.html",
@@ -190,6 +185,15 @@ def cases(visit: ClerkVisit) -> Response:
         deputised=visit.tools.absences.deputised(visit.who, visit.now.date()),
         away={each.name: each for each in visit.tools.absences.all(visit.now.date()) if each.holds(visit.now.date())},
         names=visit.tools.accounts.names(),
+    )
+
+
+def _query(visit: ClerkVisit, stage: str, text: str) -> CaseQuery:
+    return CaseQuery(
+        stage=CaseStage(stage) if stage in set(CaseStage) else None,
+        service=visit.query.text("service"),
+        text=text,
+        workers=_workers(visit),
     )
 
 
@@ -302,13 +306,7 @@ def _tomorrow(visit: ClerkVisit) -> date:
 
 
 def _received(visit: ClerkVisit, entry: Entry) -> ReceivedView:
-    opened: OpenedSubmission | None = None
-    trouble: Text | None = None
-    try:
-        if entry.verdict is not None:
-            opened = visit.desk.open(entry)
-    except HubError as error:
-        trouble = error.detail
+    opened, trouble = _lying(visit, entry)
     said = None if opened is None else in_case(opened)
     decision = None if entry.decision is None else CaseDecision.loads(entry.decision)
     return ReceivedView(
@@ -325,6 +323,18 @@ def _received(visit: ClerkVisit, entry: Entry) -> ReceivedView:
         scan=shown(entry.scan),
         clock=None if opened is None else _clock_of(opened),
     )
+
+
+def _lying(visit: ClerkVisit, entry: Entry) -> tuple[OpenedSubmission | None, Text | None]:
+    """Return what came, or why it cannot be opened; neither before it was judged."""
+    opened: OpenedSubmission | None = None
+    trouble: Text | None = None
+    try:
+        if entry.verdict is not None:
+            opened = visit.desk.open(entry)
+    except HubError as error:
+        trouble = error.detail
+    return opened, trouble
 
 
 def _clock_of(opened: OpenedSubmission) -> Text | None:

@@ -19,7 +19,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import uvicorn
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -43,6 +42,7 @@ from hub.supervision import Supervisor
 from hub.web.listening import bound
 from hub.web.protocol import ConnectionBounds, SteadyServer, server_options
 from hub.web.responses import SafeHeaders, retry_after, status_of
+from hub.web.templates import environment
 
 _log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
@@ -101,13 +101,7 @@ def build(settings: ClerkSite, desk: Desk, port: int) -> ASGIApp:
         ConfigurationError: the file of accounts cannot be used.
     """
     accounts = ClerkAccounts(settings.accounts_file)
-    pages = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    pages = environment(_FOLDER / "templates")
     pages.filters.update(FILTERS)
     pages.globals["vendor"] = (look_folder() / "vendor" / "kern.min.css").is_file()
     secure = settings.certificate_file is not None
@@ -119,16 +113,20 @@ def build(settings: ClerkSite, desk: Desk, port: int) -> ASGIApp:
         pages=pages,
         secure=secure,
     )
-    routes: list[Route | Mount] = [
-        Mount("/static/clerk", _Files(directory=_FOLDER / "static")),
-        Mount("/static", _Files(directory=look_folder())),
-        *(Route(each.path, _endpoint(each, tools), methods=[each.method]) for each in _PAGES),
-    ]
+    routes = _routes(tools)
     missing = partial(_missing, tools)
     app = Starlette(routes=routes, exception_handlers={404: missing, 405: missing})
     # A redirect would lead to wherever the Host header says, and take the form along.
     app.router.redirect_slashes = False
     return SafeHeaders(_Entrance(app, _hosts(settings, port)), https=secure)
+
+
+def _routes(tools: ClerkTools) -> list[Route | Mount]:
+    return [
+        Mount("/static/clerk", _Files(directory=_FOLDER / "static")),
+        Mount("/static", _Files(directory=look_folder())),
+        *(Route(each.path, _endpoint(each, tools), methods=[each.method]) for each in _PAGES),
+    ]
 
 
 class _Files(StaticFiles):

@@ -304,15 +304,7 @@ def _head_of(text: bytes) -> bytes:
 def _unreadable(error: etree.XMLSyntaxError) -> Malformed | TooLarge:
     line, column = max(int(error.lineno or 1), 1), max(int(error.offset or 0), 0)
     if getattr(error, "code", None) == _RESOURCE_LIMIT:
-        return TooLarge(
-            Text(
-                f"Das XML ist in Zeile {line} zu tief geschachtelt (über 256) oder enthält einen Text von über 10 MB. "
-                "Senden Sie große Inhalte als Anlage.",
-                f"The XML is nested too deeply (over 256) or holds a text of over 10 MB in line {line}. "
-                "Send large contents as attachments.",
-            ),
-            line=line,
-        )
+        return _beyond_limits(line)
     return Malformed(
         Text(
             f"Das Dokument ist kein wohlgeformtes XML: Fehler in Zeile {line}, Spalte {column}. "
@@ -322,6 +314,18 @@ def _unreadable(error: etree.XMLSyntaxError) -> Malformed | TooLarge:
         ),
         line=line,
         column=column,
+    )
+
+
+def _beyond_limits(line: int) -> TooLarge:
+    return TooLarge(
+        Text(
+            f"Das XML ist in Zeile {line} zu tief geschachtelt (über 256) oder enthält einen Text von über 10 MB. "
+            "Senden Sie große Inhalte als Anlage.",
+            f"The XML is nested too deeply (over 256) or holds a text of over 10 MB in line {line}. "
+            "Send large contents as attachments.",
+        ),
+        line=line,
     )
 
 
