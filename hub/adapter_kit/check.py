@@ -46,13 +46,12 @@ from hub.adapter_kit.cases import (
     TrialCase,
     Trouble,
     Workshop,
-    again,
-    make_package,
     sentences,
     whole_places,
 )
 from hub.adapter_kit.files import files_below
 from hub.adapter_kit.http import MODES, FaultyGate, GateMode
+from hub.adapter_kit.packages import again, make_package
 from hub.errors import ConfigurationError, Text
 from hub.files.strict_yaml import load_yaml
 from hub.model import Adapter, Form, Outcome, Package, sealing_of

@@ -44,7 +44,7 @@ from hub.observability.diagnosis import (
     of_error,
     well,
 )
-from hub.observability.legal_time import ClockReading, ClockState, ask_kernel
+from hub.observability.legal_time import ClockReading, ask_kernel, diagnosed
 from hub.scanning import signatures_made
 from hub.store import Store, StoredKey, all_items
 from hub.store.engine import address_of, sqlite_file
@@ -216,7 +216,7 @@ class Doctor:
 
     def _clock(self) -> Iterator[Diagnosis]:
         yield well("clock", f"{self._now():%Y-%m-%d %H:%M:%S} UTC", f"{self._now():%Y-%m-%d %H:%M:%S} UTC")
-        yield _held(self._system_clock())
+        yield diagnosed(self._system_clock())
         theirs = None if self._store is None else self._store.clock()
         if theirs is not None:
             yield _skew("clock", theirs - self._now(), Text("Datenbank", "database"))
@@ -582,34 +582,6 @@ def _greeted(server: _Server) -> bytes:
         context.wrap_socket(dialled, server_hostname=server.host) as spoken,
     ):
         return spoken.getpeercert(binary_form=True) or b""
-
-
-def _held(reading: ClockReading) -> Diagnosis:
-    """Say whether the machine's clock is held to a reference: receipts say it, too."""
-    if reading.state is ClockState.SYNCHRONISED:
-        error = "" if reading.maximal_error is None else f" (± {reading.maximal_error:.0f} ms)"
-        return well("clock", f"wird nachgeführt (NTP){error}", f"is synchronised (NTP){error}")
-    if reading.state is ClockState.NOT_KNOWN:
-        return _clock_not_known()
-    return doubtful(
-        "clock",
-        Text("die Uhr wird nicht nachgeführt (NTP)", "the clock is not synchronised (NTP)"),
-        Text(
-            "chrony (mit rtcsync) oder systemd-timesyncd einrichten: Eingangsbestätigungen nennen es",
-            "set up chrony (with rtcsync) or systemd-timesyncd: receipts name it",
-        ),
-    )
-
-
-def _clock_not_known() -> Diagnosis:
-    return doubtful(
-        "clock",
-        Text(
-            "ob die Uhr nachgeführt wird, sagt das System nicht",
-            "whether the clock is held, the system does not say",
-        ),
-        Text("Eingangsbestätigungen sagen „not-known“; NTP einrichten", "receipts say 'not-known'; set up NTP"),
-    )
 
 
 def _libraries() -> Iterator[Diagnosis]:

@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hub.errors import Text
+from hub.observability.diagnosis import Diagnosis, doubtful, well
+
 #: Seconds for which an answer holds: receipts are made by the hundred.
 _FRESH = 1.0
 #: adjtimex(2), ``status``: the clock is not held to a reference.
@@ -112,3 +115,31 @@ class SystemClock:
             if self._seen is None or now - self._seen[0] >= _FRESH:
                 self._seen = (now, self._ask())
             return self._seen[1]
+
+
+def diagnosed(reading: ClockReading) -> Diagnosis:
+    """Say whether the machine's clock is held to a reference: receipts say it, too."""
+    if reading.state is ClockState.SYNCHRONISED:
+        error = "" if reading.maximal_error is None else f" (± {reading.maximal_error:.0f} ms)"
+        return well("clock", f"wird nachgeführt (NTP){error}", f"is synchronised (NTP){error}")
+    if reading.state is ClockState.NOT_KNOWN:
+        return _clock_not_known()
+    return doubtful(
+        "clock",
+        Text("die Uhr wird nicht nachgeführt (NTP)", "the clock is not synchronised (NTP)"),
+        Text(
+            "chrony (mit rtcsync) oder systemd-timesyncd einrichten: Eingangsbestätigungen nennen es",
+            "set up chrony (with rtcsync) or systemd-timesyncd: receipts name it",
+        ),
+    )
+
+
+def _clock_not_known() -> Diagnosis:
+    return doubtful(
+        "clock",
+        Text(
+            "ob die Uhr nachgeführt wird, sagt das System nicht",
+            "whether the clock is held, the system does not say",
+        ),
+        Text("Eingangsbestätigungen sagen „not-known“; NTP einrichten", "receipts say 'not-known'; set up NTP"),
+    )

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hub.adapter_kit.cases import Workshop, make_package, sentences
+from hub.adapter_kit.cases import Workshop, sentences
 from hub.adapter_kit.check import STRICT, Trial, check_one, find_trial
+from hub.adapter_kit.packages import make_package
 from hub.model.delivery import Adapter
 
 

@@ -11,7 +11,8 @@ from contract import hold, make_package, opened, sentences_for, trial_of, worksh
 
 from adapters.as4 import As4
 from hub.adapter_kit.as4 import As4Bench, written_pmode
-from hub.adapter_kit.cases import Trouble, again
+from hub.adapter_kit.cases import Trouble
+from hub.adapter_kit.packages import again
 from hub.errors import ConfigurationError
 from hub.model.reasons import reason_of
 from hub.model.submission import DeadCause, OutcomeKind

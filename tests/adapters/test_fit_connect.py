@@ -4,8 +4,9 @@ import pytest
 from contract import hold, make_package, opened, sentences_for, trial_of, workshop  # noqa: F401
 
 from adapters.fit_connect import FitConnect
-from hub.adapter_kit.cases import Trouble, again
+from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.http import FitBench
+from hub.adapter_kit.packages import again
 from hub.errors import ConfigurationError
 from hub.model.submission import OutcomeKind
 

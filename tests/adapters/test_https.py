@@ -17,8 +17,9 @@ from jwcrypto import jwk, jwt
 from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, serving
 
 from adapters.https import Https
-from hub.adapter_kit.cases import NOON, Trouble, again, bare, bulky
+from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.http import Receiver, StagedAnswer
+from hub.adapter_kit.packages import NOON, again, bare, bulky
 from hub.crypto import decrypt, read_decryption_key
 from hub.delivery.attempt import AdapterPool
 from hub.errors import ConfigurationError

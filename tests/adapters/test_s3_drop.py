@@ -8,7 +8,7 @@ from obstore.store import S3Store
 from servers import Moto
 
 from adapters.s3_drop import S3Drop
-from hub.adapter_kit.cases import again, bulky
+from hub.adapter_kit.packages import again, bulky
 from hub.errors import ConfigurationError
 from hub.model.submission import DeadCause, OutcomeKind
 

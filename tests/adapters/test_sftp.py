@@ -18,7 +18,7 @@ from servers import OpenSsh
 from test_folder import assert_manifest_fits
 
 from adapters.sftp import Sftp
-from hub.adapter_kit.cases import again, bulky
+from hub.adapter_kit.packages import again, bulky
 from hub.errors import ConfigurationError
 from hub.model import DeadCause, OutcomeKind
 

@@ -11,8 +11,9 @@ from mail_server import MailServer
 from openssl_cms import messages_in
 
 from adapters.smime_mail import SmimeMail
-from hub.adapter_kit.cases import SECRET, Trouble, bulky, mixed_up
+from hub.adapter_kit.cases import SECRET, Trouble
 from hub.adapter_kit.mail import PostBench
+from hub.adapter_kit.packages import bulky, mixed_up
 from hub.errors import ConfigurationError
 from hub.model.delivery import sealing_of
 from hub.model.submission import DeadCause, Form, OutcomeKind

@@ -13,8 +13,9 @@ from lxml import etree
 from shared_data import SHARED, needs_shared_data
 
 from adapters.xta import Xta
-from hub.adapter_kit.cases import Trouble, again
+from hub.adapter_kit.cases import Trouble
 from hub.adapter_kit.http import Receiver, StagedAnswer
+from hub.adapter_kit.packages import again
 from hub.adapter_kit.xta import XtaBench, refused, said
 from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.model.reasons import reason_of

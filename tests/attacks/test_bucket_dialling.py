@@ -15,7 +15,7 @@ from bucket import KEY_ID, REGION, SECRET
 pytest.importorskip("obstore", reason="obstore is not installed")
 
 from adapters.s3_drop import S3Drop
-from hub.adapter_kit.cases import make_package
+from hub.adapter_kit.packages import make_package
 from hub.errors import ConfigurationError, StoreUnavailable
 from hub.model.submission import DeadCause, OutcomeKind
 from hub.store.blobs.s3 import S3Blobs, S3Place

@@ -19,8 +19,9 @@ from xta_mailbox import READER, Asker, give, message_id
 
 from adapters.xta import Xta
 from hub import app
-from hub.adapter_kit.cases import Trouble, Workshop, make_package
+from hub.adapter_kit.cases import Trouble, Workshop
 from hub.adapter_kit.check import find_trial
+from hub.adapter_kit.packages import make_package
 from hub.adapter_kit.xta import XtaBench
 from hub.cli import main
 from hub.config import load_settings

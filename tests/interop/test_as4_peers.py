@@ -22,8 +22,8 @@ from mail_server import free_port
 from maven import NOT_HAD
 
 from adapters.as4 import As4
-from hub.adapter_kit.cases import again, make_package
 from hub.adapter_kit.http import Heard, Receiver, StagedAnswer
+from hub.adapter_kit.packages import again, make_package
 from hub.model import DeadCause, Outcome, OutcomeKind, Package
 from hub.soap.as4 import write_receipt
 from hub.soap.as4_reader import read_envelope

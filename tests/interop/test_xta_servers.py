@@ -23,8 +23,9 @@ from maven import NOT_HAD
 from shared_data import SHARED, needs_shared_data
 
 from adapters.xta import Xta
-from hub.adapter_kit.cases import Workshop, again, make_package
+from hub.adapter_kit.cases import Workshop
 from hub.adapter_kit.check import find_trial
+from hub.adapter_kit.packages import again, make_package
 from hub.crypto.development import InsecureThrowawayAuthority
 from hub.model import DeadCause, Outcome, OutcomeKind, Package, Sealed
 
