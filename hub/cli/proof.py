@@ -16,7 +16,10 @@ from hub.model import utc_now
 
 # A receipt is checked without the hub, and without what the hub alone needs.
 if TYPE_CHECKING:
+    from hub.errors import UnreadableRow
     from hub.proof.checkpoints import CheckpointReport, Discrepancy
+    from hub.proof.evidence import LogReport
+    from hub.store import Page
 
 _PAGE = 500
 
@@ -164,20 +167,29 @@ def verify(case_ids: tuple[UUID, ...], checkpoints: bool, anchor: Path | None, d
             report = hub.notary.verify(progress)
         kept = None if anchor is None else anchor.read_text(encoding="ascii").strip()
         covered = hub.checkpoints.verify(anchor=kept) if checkpoints or anchor else None
+    _say_report(report)
+    unreadable = _say_unreadable(pages)
+    if covered is not None:
+        _say_covered(covered)
+    if report.findings or unreadable or (covered is not None and covered.findings):
+        raise SystemExit(1)
+    click.secho("unversehrt / intact", fg="green")
+
+
+def _say_report(report: LogReport) -> None:
     click.echo(
         f"{report.cases} Vorgänge / cases, {report.events} Ereignisse / events, "
         f"{report.signatures} Signaturen / signatures, {report.unsigned} noch unsigniert / not yet signed"
     )
     for finding in report.findings:
         click.secho(f"{finding.case_id} #{finding.seq}: {finding.text.de} / {finding.text.en}", fg="red", err=True)
+
+
+def _say_unreadable(pages: Sequence[Page[Any]]) -> Sequence[UnreadableRow]:
     unreadable = [error for page in pages for error in page.unreadable]
     for error in unreadable:
         click.secho(f"{error.detail.de} / {error.detail.en}", fg="red", err=True)
-    if covered is not None:
-        _say_covered(covered)
-    if report.findings or unreadable or (covered is not None and covered.findings):
-        raise SystemExit(1)
-    click.secho("unversehrt / intact", fg="green")
+    return unreadable
 
 
 def _say_covered(covered: CheckpointReport) -> None:

@@ -66,15 +66,7 @@ class Passkeys:
         from webauthn.helpers import structs
 
         challenge = secrets.token_bytes(32)
-        self._credentials.begin_step(
-            LoginStep(
-                token_hash=fingerprint(_text(challenge)),
-                account=account.name,
-                purpose=StepPurpose.REGISTER,
-                challenge=_text(challenge),
-                made_at=now,
-            )
-        )
+        self._credentials.begin_step(_registering(account, challenge, now))
         options = webauthn.generate_registration_options(
             rp_id=self.party.host,
             rp_name=ISSUER,
@@ -177,7 +169,6 @@ class Passkeys:
 
     def signed(self, step: LoginStep, account: Account, answer: str, *, now: datetime) -> bool:
         """Tell whether a key of the account signed what the step asked for; the challenge is used up either way."""
-        import webauthn
         from webauthn.helpers.exceptions import WebAuthnException
 
         if self.party is None or step.challenge is None or not self._credentials.use_challenge(step):
@@ -190,14 +181,7 @@ class Passkeys:
         if key is None:
             return False
         try:
-            found = webauthn.verify_authentication_response(
-                credential=answer,
-                expected_challenge=_bytes(step.challenge),
-                expected_rp_id=self.party.host,
-                expected_origin=self.party.origin,
-                credential_public_key=_bytes(key.public_key),
-                credential_current_sign_count=key.sign_count,
-            )
+            found = _verified(self.party, step.challenge, answer, key)
         except (WebAuthnException, ValueError, TypeError, KeyError) as exc:
             _log.warning("key of account %s refused: %s", account.name, type(exc).__name__)
             return False
@@ -208,6 +192,29 @@ class Passkeys:
 
         keys = self._credentials.passkeys(account.name)
         return [structs.PublicKeyCredentialDescriptor(id=_bytes(each.credential_id)) for each in keys]
+
+
+def _registering(account: Account, challenge: bytes, now: datetime) -> LoginStep:
+    return LoginStep(
+        token_hash=fingerprint(_text(challenge)),
+        account=account.name,
+        purpose=StepPurpose.REGISTER,
+        challenge=_text(challenge),
+        made_at=now,
+    )
+
+
+def _verified(party: RelyingParty, challenge: str, answer: str, key: Passkey) -> Any:
+    import webauthn
+
+    return webauthn.verify_authentication_response(
+        credential=answer,
+        expected_challenge=_bytes(challenge),
+        expected_rp_id=party.host,
+        expected_origin=party.origin,
+        credential_public_key=_bytes(key.public_key),
+        credential_current_sign_count=key.sign_count,
+    )
 
 
 def _parsed(answer: str) -> dict[str, Any]:

@@ -63,6 +63,9 @@ class TwoSteps:
         )
         if code or not factors.has_one(account):
             return self._admitted(account, address=address, device=device, now=now)
+        return self._waiting(account, now)
+
+    def _waiting(self, account: Account, now: datetime) -> Waiting:
         token = secrets.token_urlsafe(32)
         self._credentials.begin_step(
             LoginStep(

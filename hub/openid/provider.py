@@ -184,6 +184,10 @@ def _judge(claims: dict[str, Any], protected: dict[str, Any], expected: Expected
     except (JoseError, ValueError, TypeError) as exc:
         raise refused(str(getattr(exc, "claim", None) or "claims")) from exc
     # What the library leaves open: types, the exact form of iss, the age, and a comparison in constant time.
+    _judge_what_is_left(claims, expected, moment, leeway)
+
+
+def _judge_what_is_left(claims: Mapping[str, Any], expected: Expected, moment: int, leeway: int) -> None:
     if claims["iss"] != expected.issuer:
         raise refused("iss")
     if not all(type(claims[name]) in (int, float) for name in ("exp", "iat")) or claims["exp"] + leeway < moment:

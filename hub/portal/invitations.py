@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
 
@@ -72,39 +73,16 @@ class PortalInvitations:
             Conflict: there are too many already.
         """
         if ends_at <= now or not (area.isascii() and area.isdigit() and 2 <= len(area) <= 12):  # noqa: PLR2004
-            raise Invalid(
-                Text(
-                    "Nennen Sie ein Gebiet (ARS, 2 bis 12 Ziffern) und ein Ende, das noch kommt.",
-                    "Name an area (ARS, 2 to 12 digits) and an end that is yet to come.",
-                )
-            )
+            raise _no_place_or_end()
         if len(note) > _LONGEST_NOTE or not note.isprintable():
-            raise Invalid(
-                Text(
-                    f"Ein Vermerk hat höchstens {_LONGEST_NOTE} Zeichen in einer Zeile.",
-                    f"A note has at most {_LONGEST_NOTE} characters on one line.",
-                )
-            )
+            raise _no_note()
         code = random_typed(_LENGTH)
-        values = {
-            "hash": _hash(code),
-            "service": canonical_service(service),
-            "area": area,
-            "note": note,
-            "made_at": micros(now),
-            "ends_at": micros(ends_at),
-            "ended_at": None,
-        }
+        values = _row(code, service=service, area=area, note=note, now=now, ends_at=ends_at)
         with self._database.writing() as connection:
             # What ended goes when somebody makes a new one: its code opens nothing any more.
             connection.execute(delete(invitations).where(invitations.c.ends_at <= micros(now)))
             if len(connection.execute(select(invitations.c.hash).limit(MOST_INVITATIONS)).all()) >= MOST_INVITATIONS:
-                raise Conflict(
-                    Text(
-                        f"Mehr als {MOST_INVITATIONS} Einladungen gibt es nicht. Öffnen Sie das Verfahren für alle.",
-                        f"There are no more than {MOST_INVITATIONS} invitations. Open the procedure to everybody.",
-                    )
-                )
+                raise _too_many()
             connection.execute(insert(invitations).values(values))
             made = connection.execute(select(invitations).where(invitations.c.hash == values["hash"])).one()
         return MadeInvitation(invitation=_read(made), code=grouped(code))
@@ -155,6 +133,45 @@ class PortalInvitations:
                 and area.startswith(found.area)
             )
         return guess.right
+
+
+def _no_place_or_end() -> Invalid:
+    return Invalid(
+        Text(
+            "Nennen Sie ein Gebiet (ARS, 2 bis 12 Ziffern) und ein Ende, das noch kommt.",
+            "Name an area (ARS, 2 to 12 digits) and an end that is yet to come.",
+        )
+    )
+
+
+def _no_note() -> Invalid:
+    return Invalid(
+        Text(
+            f"Ein Vermerk hat höchstens {_LONGEST_NOTE} Zeichen in einer Zeile.",
+            f"A note has at most {_LONGEST_NOTE} characters on one line.",
+        )
+    )
+
+
+def _row(code: str, *, service: str, area: str, note: str, now: datetime, ends_at: datetime) -> dict[str, Any]:
+    return {
+        "hash": _hash(code),
+        "service": canonical_service(service),
+        "area": area,
+        "note": note,
+        "made_at": micros(now),
+        "ends_at": micros(ends_at),
+        "ended_at": None,
+    }
+
+
+def _too_many() -> Conflict:
+    return Conflict(
+        Text(
+            f"Mehr als {MOST_INVITATIONS} Einladungen gibt es nicht. Öffnen Sie das Verfahren für alle.",
+            f"There are no more than {MOST_INVITATIONS} invitations. Open the procedure to everybody.",
+        )
+    )
 
 
 def _hash(code: str) -> str:

@@ -124,19 +124,20 @@ def as_json(found: Sequence[Judged]) -> str:
             "notJudged": numbers[FileVerdict.NOT_JUDGED],
             **({"xerces": beside} if (beside := _beside(found)) else {}),
         },
-        "results": [
-            {
-                "file": name_of(each),
-                "verdict": each.verdict,
-                "seconds": each.seconds,
-                "report": each.report,
-                "reason": _texts(each.reason),
-                **({} if each.second is None else {"xerces": _second_as_json(each, each.second)}),
-            }
-            for each in found
-        ],
+        "results": [_result_as_json(each) for each in found],
     }
     return orjson.dumps(document, option=orjson.OPT_INDENT_2).decode("utf-8")
+
+
+def _result_as_json(each: Judged) -> dict[str, Any]:
+    return {
+        "file": name_of(each),
+        "verdict": each.verdict,
+        "seconds": each.seconds,
+        "report": each.report,
+        "reason": _texts(each.reason),
+        **({} if each.second is None else {"xerces": _second_as_json(each, each.second)}),
+    }
 
 
 def _second_as_json(each: Judged, second: Second) -> dict[str, Any]:
