@@ -10,7 +10,7 @@ from pathlib import Path
 from hub import errors
 from hub.errors import NOT_FOUND, HubError, NotFound, not_found
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 #: What makes an error of its arguments; the rest of what takes a slug passes on one that was made.
 _KINDS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, HubError)}
 #: One kind or another of error, said by a parameter.
