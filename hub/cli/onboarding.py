@@ -185,6 +185,35 @@ def write_pack(ars: str, target: Path, login: Login, data: Path) -> None:
     click.echo(str(target))
 
 
+@onboarding.command("secrets")
+@_run
+@click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--recipient",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with the public keys (age1… or SSH) of those who may open TARGET.",
+)
+@person_options
+@data_option
+def write_secrets(run_id: int, target: Path, recipient: Path, login: Login, data: Path) -> None:
+    """Give all clients of a run that never logged in new secrets, and write them as CSV, encrypted (age), into TARGET."""
+    from hub.administration.client_secrets import new_secrets
+    from hub.files import age
+
+    recipients = age.read_recipients(recipient)
+    with opened(data) as hub:
+        person = logged_in(hub, login)
+        _, rows = unconfined_onboarding(hub).show(run_id, person)
+        sealed = new_secrets(
+            rows, person, clients=hub.client_service, store=hub.store, recipients=recipients, now=hub.clock()
+        )
+    vault.write(target, sealed.content)
+    click.echo(f"{sealed.number} Secrets: {target}")
+    if sealed.in_use:
+        click.echo(f"schon in Gebrauch / in use already: {' '.join(sealed.in_use)}")
+
+
 def _content(table: Path) -> bytes:
     with table.open("rb") as stream:
         return stream.read(LARGEST + 1)  # What is larger is refused by its size.

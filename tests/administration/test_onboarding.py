@@ -20,6 +20,7 @@ from store_servers import empty
 from test_commit_faults import account
 
 from hub import app
+from hub.administration.client_secrets import new_secrets
 from hub.administration.onboarding import OnboardingService
 from hub.administration.onboarding_sheet import LARGEST, MOST_ROWS, read_sheet
 from hub.administration.onboarding_standing import Stage
@@ -553,3 +554,36 @@ def test_on_postgresql_an_authority_is_taken_in_as_well(made_once, tmp_path, pos
         assert desk.hand_in(sheet, _reader(keys), anna, title="", now=NOW).run is None
     finally:
         hub.close()
+
+
+def test_secrets_of_all_its_clients_are_handed_over_in_a_file_that_its_recipient_alone_opens(stage, keys, tmp_path):
+    pyrage = pytest.importorskip("pyrage", reason="the extra package for encrypted files is not installed")
+    desk, anna, bert = stage.hub.onboarding, person_called(stage, "anna"), person_called(stage, "bert")
+    areas = ("064390010010", "064390011011")
+    run = hand_in(stage, keys, *(sheet_row(each, f"=Stadt {each}") for each in areas)).run
+    desk.release(run.run_id, bert, text="", now=stage.clock())
+    identity = pyrage.x25519.Identity.generate()
+    _, rows = desk.show(run.run_id, anna)
+    given = {
+        "clients": stage.hub.client_service,
+        "store": stage.hub.store,
+        "recipients": [identity.to_public()],
+        "now": stage.clock(),
+    }
+    sealed = new_secrets(rows, anna, **given)
+    opened = list(
+        csv.DictReader(io.StringIO(pyrage.decrypt(sealed.content, [identity]).decode("utf-8-sig")), delimiter=";")
+    )
+    assert [each["ars"] for each in opened] == list(areas)
+    assert all(each["name"].startswith("'=") for each in opened)
+    first = opened[0]
+    assert stage.hub.clients.authenticate(first["client_id"], first["client_secret"], now=stage.clock())
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.decrypt(sealed.content, [pyrage.x25519.Identity.generate()])
+    # Who logs in with a secret keeps it; the other one gets another. Nobody waits for the note of a log-in but this test.
+    stage.hub.store.logins.forget(stage.clock())
+    again = new_secrets(rows, anna, **given)
+    assert (again.number, again.in_use) == (1, (areas[0],))
+    assert stage.hub.clients.authenticate(first["client_id"], first["client_secret"], now=stage.clock())
+    with pytest.raises(Conflict):
+        new_secrets([], anna, **given)
