@@ -3,6 +3,7 @@
 Messages are drawn from the schemas by chance, with a seed: every message of a standard in turn, with optional parts as they
 fall. Of each some mutants are made that break one thing, or write one thing in another way. Both implementations judge all of
 them, as ``hub validate --compare xerces`` has them judge. What differs is of a kind that the table below explains, or a fault.
+With ``--random`` small schemas are drawn too, in place of the official ones (:mod:`benchmarks.random_verdicts`).
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from lxml import etree
 
 from benchmarks.made_messages import CannotMakeError, Maker
 from benchmarks.mutants import MUTATIONS, typed
+from benchmarks.random_verdicts import compare_at_random
 from hub.validation.batch import FileVerdict, Judged, Question, judged
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.importing import import_standard
 from hub.validation.xerces import Comparison, local_repository
 from tests.shared_data import CATALOG, XBAU, XWASSER
 
+#: Documents for each schema that is drawn by chance.
+_EACH = 12
 WHEEL = "openxjv==0.9.8"
 VERSIONS = ("3.2.1", "3.3.1", "3.4.1", "3.5.1", "3.6.2", "3.7.0")
 
@@ -187,7 +191,11 @@ def main() -> None:
     parser.add_argument("--jars", type=Path, default=local_repository(), help="where the archive of Xerces lies")
     parser.add_argument("--versions", default=",".join(VERSIONS), help="versions of XJustiz")
     parser.add_argument("--keep", type=Path, default=Path("benchmarks/out/compare"), help="for what is not explained")
+    parser.add_argument("--random", type=int, nargs="?", const=1_000, help="schemas drawn by chance in place of these")
     options = parser.parse_args()
+    if options.random:
+        told = compare_at_random(options.seed, options.random, _EACH, [options.jars], options.keep / "random")
+        sys.exit(0 if told else 1)
     began, total = time.monotonic(), Counter[str]()
     versions = options.versions.split(",")
     with tempfile.TemporaryDirectory() as place:

@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
+from benchmarks.random_verdicts import drawn
 from hub.validation.batch import FileVerdict
 from hub.validation.manifest import Kind
 from hub.validation.report import Limits
@@ -264,3 +265,12 @@ def test_small_schemas_of_every_kind_get_the_verdicts_of_xerces_or_an_explanatio
                 met |= reasons
     assert count > 2_000
     assert met == EXPLAINED.keys()
+
+
+def test_schemas_drawn_by_chance_are_judged_as_xerces_judges_them(jars):
+    # Three hundred documents; many more by ``make compare ARGS=--random``.
+    found = list(drawn(range(1, 41), 8, [jars]))
+    assert [each for each in found if each.is_fault] == []
+    outcomes = {each.outcome for each in found}
+    assert {"valid by both", "invalid by both"} <= outcomes
+    assert sum(1 for each in found if each.outcome.endswith("by both")) > 200

@@ -1,8 +1,9 @@
 """Content models that libxml2 counts wrongly, judged by derivatives of the model (Brzozowski; Antimirov's partial ones).
 
 libxml2 keeps one counter for each particle. Where a group that is counted holds others that are, or may be empty, it begins
-with some of them anew too often, and takes a child too many or too few. Such models are kept in the table of places; what may
-still come is worked out child by child, so that nothing is counted twice and nothing is unfolded.
+with some of them anew too often, and takes a child too many or too few; of a wildcard that must occur several times, in
+something that may be left out, it takes one. Such models are kept in the table of places; what may still come is worked out
+child by child, so that nothing is counted twice and nothing is unfolded.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ class Stop:
 
 
 def is_counted(node: Any) -> bool:
-    """Whether a group of a schema document is one whose counts libxml2 may get wrong."""
-    if node.tag not in _GROUPS and node.tag != f"{XS}group":
+    """Whether a particle of a schema document is one whose counts libxml2 may get wrong: a group, or a wildcard."""
+    if node.tag not in (*_GROUPS, f"{XS}group", f"{XS}any"):
         return False
     least, most = _occurs(node)
-    return least > 1 or most > 1
+    return least > 1 or (most > 1 and node.tag != f"{XS}any")
 
 
 def _occurs(node: Any) -> tuple[int, int]:

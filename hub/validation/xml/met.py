@@ -49,8 +49,7 @@ class Respelt(NamedTuple):
     def written(self) -> str:
         """The value as the document spells it, without white space around it."""
         element = self.element
-        said = element.get(self.attribute) if self.attribute is not None else element.text
-        return (said or "").strip(SPACES)
+        return (text_in(element) if self.attribute is None else element.get(self.attribute)).strip(SPACES)
 
 
 @dataclass(slots=True)
@@ -144,6 +143,12 @@ class Met:
         return (place for word, place in self.references if word not in self.ids)
 
 
+def text_in(element: Any) -> str:
+    """Return the text of an element that holds no other: a comment or an instruction splits it."""
+    text: str = element.text or ""
+    return "".join((text, *(child.tail or "" for child in element))) if len(element) else text
+
+
 def respelt(tree: Any, places: list[Respelt]) -> Any:
     """Return a copy of a tree in which values are spelt otherwise; the tree itself where none is."""
     if not places:
@@ -152,7 +157,11 @@ def respelt(tree: Any, places: list[Respelt]) -> Any:
     twins = dict(zip(tree.iter(), copied.iter(), strict=True))
     for place in places:
         if place.attribute is None:
-            twins[place.element].text = place.text
+            twin = twins[place.element]
+            twin.text = place.text
+            # What stands behind a comment is of the text.
+            for piece in twin:
+                piece.tail = None
         else:
             twins[place.element].set(place.attribute, place.text)
     return copied

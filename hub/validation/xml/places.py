@@ -36,6 +36,10 @@ NUMBER = "decimal"
 LOOKED_AT = FORMS | {ID, IDREF, IDREFS}
 
 
+def _may_be_name(kind: ValueKind) -> bool:
+    return kind.name in ("QName", "NOTATION") or any(map(_may_be_name, kind.parts))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fixed:
     """What a schema fixes; ``mixed`` that the element may hold elements too, and must not then (part 1, 3.3.4)."""
@@ -46,8 +50,8 @@ class Fixed:
 
     @property
     def is_name(self) -> bool:
-        """Whether it is a name whose prefix says more than its text."""
-        return self.kind.name in ("QName", "NOTATION")
+        """Whether it is, or may be or hold, a name whose prefix says more than its text."""
+        return _may_be_name(self.kind)
 
     def as_json(self) -> list[Any]:
         """Return it as plain values."""
@@ -287,6 +291,11 @@ class PlaceTable:
                 return None
             kind = self.type_of_child(kind, node.tag, chosen_type(node))
         return kind
+
+
+def is_nil(said: str | None) -> bool:
+    """Whether what xsi:nil says, if it is there, makes an element nil."""
+    return said is not None and said.strip() in ("true", "1")
 
 
 def chosen_type(element: Any) -> str | None:

@@ -7,6 +7,8 @@ that messages mostly hold stand first and by themselves, for libxml2 compares a 
 Substitution: where something may stand for an element that may occur several times, libxml2 lets what the element's parent
 holds begin anew behind it. The element gets a group of its own, which occurs in its place.
 
+Bounds: libxml2 compares times of other zones, and the hour 24, by their texts. Bounds are put as documents are: in UTC.
+
 Namespaces: libxml2 reads one document for each namespace that is imported and passes over the others. Where several
 are, one document that includes them all takes their place.
 """
@@ -34,6 +36,7 @@ from hub.validation.xml.regex import (
     is_read_right,
     union,
 )
+from hub.validation.xml.values import usual_moment
 
 _XS = "{http://www.w3.org/2001/XMLSchema}"
 #: Where the documents stand that take the place of several.
@@ -52,10 +55,19 @@ _SHOWN = 120
 #: What may occur in content, and what shows that something may not.
 _PARTICLES = tuple(f"{_XS}{name}" for name in ("element", "any", "group", "sequence", "choice", "all"))
 _NEVER = re.compile(rb"""maxOccurs\s*=\s*["']\s*0""")
+#: A bound that may be a time in another zone, or a date with the hour 24.
+_BOUND = re.compile(rb"clusive\s[^<>]*(?:[+-][0-9]{2}:[0-9]{2}|T24:|24:00)")
 #: Names a leading element, for which another one may stand.
 _LEADING = re.compile(rb"""\bsubstitutionGroup\s*=\s*["']([^"']*)["']""")
 _REFERENCES = re.compile(rb"<(?:[\w.-]+:)?(import|include|redefine)\b([^>]*)>")
 _ATTRIBUTE = re.compile(rb"""\b(namespace|schemaLocation)\s*=\s*("[^"]*"|'[^']*')""")
+
+
+def usual_bound(value: str) -> str:
+    """Return a bound as libxml2 compares it rightly, where it is a time or a date with time."""
+    bare = value.strip()
+    usual = usual_moment("dateTime" if "T" in bare else "time", bare)
+    return value if usual == bare else usual
 
 
 @lru_cache(maxsize=4096)
@@ -377,10 +389,14 @@ def _written(
     """
     holds_never = _NEVER.search(content) is not None
     refers = leading and b"ref" in content
-    if b"pattern" not in content and moved is None and not holds_never and not refers:
+    bounds = apart and _BOUND.search(content) is not None
+    if b"pattern" not in content and moved is None and not holds_never and not refers and not bounds:
         return content
     root = _parsed(content)
     changed = _write_patterns(root, name, apart=apart)
+    for node, usual in _times(root) if bounds else ():
+        node.set("value", usual)
+        changed = True
     for node in list(root.iter(f"{_XS}element")) if refers else ():
         if node.get("ref", "").strip().rpartition(":")[2] in leading and node.get("maxOccurs", "1").strip() != "1":
             _put_in_group(node)
@@ -419,6 +435,14 @@ def _write_patterns(root: Any, name: str, *, apart: bool) -> bool:
     for node in judged_apart:
         _leave_out(node)
     return changed or bool(judged_apart)
+
+
+def _times(root: Any) -> Iterator[tuple[Any, str]]:
+    """Yield the bounds that are times with a zone or dates with the hour 24, and how they are usually spelt."""
+    for node in root.iter(*(f"{_XS}{bound}clusive" for bound in ("minIn", "minEx", "maxIn", "maxEx"))):
+        value = node.get("value", "")
+        if (usual := usual_bound(value)) != value:
+            yield node, usual
 
 
 def _leave_out(node: Any) -> None:
@@ -460,4 +484,4 @@ def _parsed(content: bytes) -> Any:
     )
 
 
-__all__ = ["GATHERED", "Made", "Prepared", "prepared", "rewritten"]
+__all__ = ["GATHERED", "Made", "Prepared", "prepared", "rewritten", "usual_bound"]

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hub.validation.report import Violation, text_of
-from hub.validation.xml.met import Overlooked
+from hub.validation.xml.met import Overlooked, text_in
 from hub.validation.xml.patterns import is_din_91379, offence
-from hub.validation.xml.places import PlaceTable
-from hub.validation.xml.prepared import rewritten
+from hub.validation.xml.places import XSI_NIL, PlaceTable, is_nil
+from hub.validation.xml.prepared import rewritten, usual_bound
 from hub.validation.xml.values import equal
 
 #: libxml2's name of a complaint (without ``SCHEMAV_``) -> rule.
@@ -84,6 +84,7 @@ _EXPECTED_ATTRIBUTE = re.compile(r"The attribute '([^']*)' is required but missi
 _LAST_QUOTED = re.compile(r"'([^']*)'\)?\.$")
 _ABOUT_ATTRIBUTE = re.compile(r"Element '[^']*', attribute '([^']*)': ")
 _NOT_AN_ID = "is not a valid value of the atomic type 'xs:ID'."
+_NO_VALUE = "No precomputed value available"
 _SET = " is not an element of the set {"
 _PATTERN = " is not accepted by the pattern '"
 _STEP = re.compile(r"(@?)([^\[\]]+)(?:\[(\d+)\])?$")
@@ -140,10 +141,25 @@ def without_same_values(found: list[XmlFinding], tree: Any, table: PlaceTable) -
             return False
         element, attribute = place_of(tree, finding)
         place = table.type_of(element) if element is not None and attribute is None else None
-        text = "" if element is None else "".join((element.text or "", *(child.tail or "" for child in element)))
+        text = "" if element is None else text_in(element)
         return place is not None and place.fixed is not None and bool(equal(place.fixed.kind, place.fixed.value, text))
 
     return [finding for finding in found if not is_same(finding)]
+
+
+def without_nil(found: list[XmlFinding], tree: Any) -> list[XmlFinding]:
+    """Leave out that an element which is nil gives a constraint no value: ``xs:unique`` and ``xs:keyref`` pass it over.
+
+    What may be nil in a field of ``xs:key`` is refused wherever it stands (XML Schema 1.0 part 1, 3.11.4).
+    """
+
+    def is_passed(finding: XmlFinding) -> bool:
+        if finding.rule != "xml.identity" or _NO_VALUE not in finding.message:
+            return False
+        element, attribute = place_of(tree, finding)
+        return attribute is None and element is not None and is_nil(element.get(XSI_NIL))
+
+    return [finding for finding in found if not is_passed(finding)]
 
 
 def without_same_count(found: list[XmlFinding], same: int) -> list[XmlFinding]:
@@ -335,7 +351,7 @@ def _expected_limit(message: str, words: Vocabulary) -> str | None:
     match = _LAST_QUOTED.search(message)
     if match is None:
         return None
-    limit = match.group(1)
+    limit = words.originals.get(match.group(1), match.group(1))
     return limit if limit in words.facets else None
 
 
@@ -372,7 +388,7 @@ class Vocabulary:
     types: frozenset[str]
     #: The name of the type in which a pattern stands.
     patterns: Mapping[str, str]
-    #: Patterns as the schema writes them, by what the compiler got in their place.
+    #: Patterns and bounds as the schema writes them, by what the compiler got in their place.
     originals: Mapping[str, str]
     namespaces: tuple[tuple[str, str], ...]
 
@@ -395,6 +411,8 @@ class Vocabulary:
                     facets.add(value := node.get("value", ""))
                     if node.tag == _PATTERN_FACET and (compiled := rewritten(value)) != value:
                         originals[compiled] = value
+                    elif node.tag != _PATTERN_FACET:
+                        originals.setdefault(usual_bound(value), value)
                 elif (fixed := node.get("fixed")) is not None:
                     facets.add(fixed)
         return cls(

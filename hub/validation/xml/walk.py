@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from hub.validation.xml.documents import ElementListener, XmlDocument, is_plain, notice
-from hub.validation.xml.met import NUMBERS, Met
+from hub.validation.xml.met import NUMBERS, Met, text_in
 from hub.validation.xml.places import (
     CODE,
     ID,
@@ -35,6 +35,7 @@ from hub.validation.xml.places import (
     Wild,
     chosen_type,
     expanded,
+    is_nil,
 )
 from hub.validation.xml.values import (
     MOMENTS,
@@ -81,7 +82,7 @@ class CodedElement(NamedTuple):
     @property
     def value(self) -> str:
         """The code, white space around and in it collapsed (XML Schema part 2, 4.3.6)."""
-        return " ".join(_text(self.code).split())
+        return " ".join(text_in(self.code).split())
 
 
 class _Kind:
@@ -309,7 +310,7 @@ class PlaceListener(ElementListener):
         kind = self._kind_of(tag, named)
         self._kinds.append(kind)
         self._parents.append(False)
-        self._nil.append(_is_nil(attributes.get(XSI_NIL)))
+        self._nil.append(is_nil(attributes.get(XSI_NIL)))
         self._below.append([])
         self._text.clear()
         if kind is not None:
@@ -525,13 +526,7 @@ def _note_element(element: Any, place: PlaceType, met: Met, table: PlaceTable) -
         met.note_children(place, [(child.tag, child) for child in element.iterchildren("*")], element)
     if _reads_text(place):
         has_elements = bool(len(element)) and next(element.iterchildren("*"), None) is not None
-        _note_text(_text(element), place, element, met, has_elements=has_elements, nil=_is_nil(element.get(XSI_NIL)))
-
-
-def _text(element: Any) -> str:
-    text = element.text or ""
-    # A comment splits the text in two.
-    return "".join((text, *(child.tail or "" for child in element))) if len(element) else text
+        _note_text(text_in(element), place, element, met, has_elements=has_elements, nil=is_nil(element.get(XSI_NIL)))
 
 
 def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met, table: PlaceTable) -> None:
@@ -554,10 +549,6 @@ def _note_attributes(attributes: Any, place: PlaceType, element: Any, met: Met, 
         value = attributes.get(name)
         if value is not None:
             met.note_fixed(fixed, value, element, name)
-
-
-def _is_nil(said: str | None) -> bool:
-    return said is not None and said.strip() in ("true", "1")
 
 
 def _note_text(text: str, place: PlaceType, element: Any, met: Met, *, has_elements: bool, nil: bool) -> None:

@@ -23,7 +23,7 @@ from hub.validation.report import Limits, Violation, text_of
 from hub.validation.xml.derivation import derive_tables
 from hub.validation.xml.documents import ElementListener, XmlDocument, parse_tree, stream
 from hub.validation.xml.met import Met, Overlooked, Respelt, respelt
-from hub.validation.xml.places import LOOKED_AT, PlaceTable, PlaceTables
+from hub.validation.xml.places import LOOKED_AT, XSI_TYPE, PlaceTable, PlaceTables
 from hub.validation.xml.prepared import GATHERED, Made, Prepared, prepared
 from hub.validation.xml.report import (
     Vocabulary,
@@ -33,6 +33,7 @@ from hub.validation.xml.report import (
     findings,
     place_of,
     violations_of,
+    without_nil,
     without_repeated_ids,
     without_same_count,
     without_same_values,
@@ -195,7 +196,7 @@ class XsdSchema:
         enough = (_ENOUGH_IF_FIXED if table.fixes else _ENOUGH) * limits.violations
         complaints = stream(data, self.compiled(), listener, enough=enough)
         if any(entry.type_name == "SCHEMAV_INTERNAL" for entry in complaints):
-            raise TooLarge(_GIVEN_UP)
+            raise TooLarge(_given_up(complaints))
         met = listener.met if isinstance(listener, PlaceListener) else self._met(None, data)
         if not complaints and not met.is_wrong and not self._compares(met):
             return XmlFindings(unjudged=met.unjudged) if met.unjudged else _NOTHING
@@ -217,10 +218,12 @@ class XsdSchema:
         compares = self._compares(met)
         found: list[XmlFinding] = []
         if compares or not valid:
+            _collapse_chosen(tree)
             found = self._complaints(respelt(tree, met.respelt))
             found = self._beside_what_is_written(found, tree, met)
             found = without_repeated_ids(found, tree, met.repeated)
             found = without_same_values(found, tree, self._walk.table)
+            found = without_nil(found, tree)
         faults = faults_beside(found, tree, met.faults)
         violations = violations_of(found[: limits.violations], tree, words)
         violations += _fault_violations(faults[: limits.violations - len(violations)], words)
@@ -526,8 +529,20 @@ def _verdict(schema: etree.XMLSchema, tree: Any) -> bool:
     try:
         return bool(schema.validate(tree))
     except etree.XMLSchemaValidateError as error:
-        # libxml2 gives up when a pattern needs too many steps on a value.
-        raise TooLarge(_GIVEN_UP) from error
+        # libxml2 gives up when a pattern needs too many steps on a value, and at what it has not made ready.
+        raise TooLarge(_given_up(error.error_log)) from error
+
+
+def _given_up(log: Iterable[Any]) -> Text:
+    return _DEFAULT_IN_KEY if any(_NOT_READY in entry.message for entry in log) else _GIVEN_UP
+
+
+def _collapse_chosen(tree: Any) -> None:
+    """Collapse the white space around types that a document chooses (part 2, 4.3.6): libxml2 does not."""
+    for element in tree.iter("*"):
+        chosen = element.get(XSI_TYPE)
+        if chosen is not None and chosen != chosen.strip():
+            element.set(XSI_TYPE, chosen.strip())
 
 
 def _fault_violations(faults: Iterable[Overlooked], words: Vocabulary) -> list[Violation]:
@@ -578,6 +593,14 @@ def _widest(tree: Any) -> int:
 _GIVEN_UP = Text(
     "Die Prüfung eines Musters wurde abgebrochen, weil sie an einem langen Wert zu lange dauerte. Kürzen Sie lange Texte.",
     "Checking a pattern was given up because it took too long on a long value. Shorten long texts.",
+)
+#: What libxml2 says where it meets the default value of a use of a global attribute while it gathers keys.
+_NOT_READY = "default/fixed value on an attribute use was not precomputed"
+_DEFAULT_IN_KEY = Text(
+    "Die Prüfung wurde abgebrochen: Ein Schlüssel des Schemas umfasst ein Attribut, dem das Schema einen Vorgabewert gibt, und "
+    "im Dokument fehlt es. Schreiben Sie dieses Attribut mit seinem Wert aus.",
+    "The check was given up: a key of the schema covers an attribute to which the schema gives a default value, and which the "
+    "document leaves out. Write that attribute out with its value.",
 )
 _KEYS = Text(
     "Das Dokument ist zu groß, um Schlüssel zu vergleichen, unter denen ein Wert in ungewöhnlicher Schreibweise steht (-0 oder "
