@@ -5,6 +5,7 @@ Each connection leads to another node of the same store. ``make uploads-full`` s
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import random
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -175,3 +177,39 @@ def test_tuspy_survives_breaks_spoilt_bytes_and_a_pause_of_days(stage, content):
         client.set_headers({"Authorization": f"Bearer {served.token('sender')}"})
         with pytest.raises(TusUploadFailed):
             late.upload(stop_at=2000)
+
+
+def test_tuspy_is_told_of_a_wrong_offset_and_of_another_writer(stage, content):
+    with two_nodes(stage) as (served, _line), content.open("rb") as file:
+        headers = {"Authorization": f"Bearer {token_of(served)}"}
+        client = tuspy.TusClient(f"{served.base_url}/hub/v1/uploads", headers=headers)
+        first = client.uploader(file_stream=file, chunk_size=1000)
+        first.upload_chunk()
+        stray = client.uploader(file_stream=file, url=first.url, chunk_size=1000)
+        stray.offset = 500
+        with pytest.raises(TusUploadFailed) as told:
+            stray.upload_chunk()
+        assert told.value.status_code == 409
+        assert other_writer_is_told(client, first.url, file, headers)
+
+
+def other_writer_is_told(client: Any, url: str, file: Any, headers: dict[str, str]) -> bool:
+    """Whether the client hears 423 while somebody else is in the middle of a chunk."""
+    place = urlsplit(url)
+    for pause in (0.2, 1, 5, 20):  # Nobody says when the hub has begun to read.
+        later = client.uploader(file_stream=file, url=url, chunk_size=1000)
+        holder = http.client.HTTPConnection(place.hostname or "", place.port or 0, timeout=30)
+        holder.putrequest("PATCH", place.path)
+        fields = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream", "Content-Length": "1000"}
+        for name, value in {**headers, **fields, "Upload-Offset": str(later.offset)}.items():
+            holder.putheader(name, value)
+        holder.endheaders()
+        holder.send(b"x" * 10)  # It goes on writing, and does not end.
+        time.sleep(pause)
+        try:
+            later.upload_chunk()
+        except TusUploadFailed as told:
+            return told.status_code == 423
+        finally:
+            holder.close()
+    return False
