@@ -17,7 +17,7 @@ import pytest
 from stage import TAUNUSSTEIN, WIESBADEN
 
 from hub.identity.passkeys import RelyingParty
-from hub.model import ROOT, Role, Tenant, TenantKind
+from hub.model import ROOT, ClientSoftware, Delegation, Role, Tenant, TenantKind, Vendor
 from hub.store import AuditEntry
 
 OUT = Path(__file__).parents[1] / "out"
@@ -55,6 +55,8 @@ PAGES = (
 OPERATED = (
     ("tenants", "/tenants"),
     ("tenant-of", "/tenants/rheingau"),
+    ("vendors", "/vendors"),
+    ("vendor-of", "/vendors/werk"),
     ("accounts", "/accounts"),
     ("account-of", "/accounts/ida"),
 )
@@ -460,6 +462,12 @@ def test_tenants_and_accounts_are_accessible_and_fit_their_screen(visit, pages, 
     )
     store.tenants.add([known], audit=AuditEntry(at=now, actor="x", action="tenant.add", target="tenant:rheingau"))
     pages.accounts.add("ida", pages.password, roles=(Role.OPERATOR,), actor="ida", invited_by="otto", now=now)
+    entry = AuditEntry(at=now, actor="x", action="vendor.add", target="vendor:werk")
+    store.vendors.add(Vendor(vendor_id="werk", name="Werk", admitted_by="otto", created_at=now), audit=entry)
+    given = {"vendor_id": "werk", "tenant_id": "rheingau", "granted_by": "otto", "granted_at": now}
+    store.vendors.delegate(Delegation(delegation_id="d", **given), audit=entry)
+    software = {"vendor_id": "werk", "product": "Netz", "version": "4.2"}
+    store.vendors.set_software(ClientSoftware(client_id=pages.stage.sender, since=now, **software), audit=entry)
     page = visit("otto", width=width)
     for name, path in OPERATED:
         page.goto(f"{pages.base}{path}")
