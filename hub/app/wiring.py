@@ -323,7 +323,7 @@ class Context(UseCases):
         #: What the record of processing activities says of this hub.
         self.operation = _operation(self)
         self.dispatcher = _dispatcher(self)
-        self._night = _retention(self, over=True)
+        self._night = _retention(self, over=True) if settings.is_test else None
         # Where another process delivers, that one is woken.
         store.on_delivery_due(self.dispatcher.wake if self.member is None else self.member.board.wake)
         self.messenger = _messenger(self)
@@ -356,7 +356,7 @@ class Context(UseCases):
 
     def night(self, now: datetime) -> int:
         """Delete, in the night's hour, what vendors left at a test instance: also what waits, and logs."""
-        return self._night.run(now) if now.hour == _NIGHT else 0
+        return self._night.run(now) if self._night is not None and now.hour == _NIGHT else 0
 
     def _down(self) -> tuple[str, ...]:
         """Name what should live and is dead at the moment: loops here, and of other processes of this hub."""
