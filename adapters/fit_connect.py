@@ -25,19 +25,8 @@ from hub.errors import HubError, Unavailable
 from hub.model import Adapter, DeadCause, Outcome, OutcomeKind, Package, Service
 from hub.model.adapter import ADDRESS, PLAIN, MixedUp, checked, not_readable, read_options, read_secret, unusable, whole
 from hub.transport.connection import Line
-from hub.transport.http import (
-    Answer,
-    NoToken,
-    OAuthTokens,
-    Silence,
-    by_secret,
-    client_tls,
-    judge,
-    pieces,
-    request,
-    require_address,
-    require_timeout,
-)
+from hub.transport.http import Answer, Silence, client_tls, judge, pieces, request, require_address, require_timeout
+from hub.transport.oauth import NoToken, OAuthTokens, by_secret
 
 _ANSWER_LIMIT = 64 * 1024
 _REMEMBERED = 1000

@@ -35,18 +35,8 @@ from hub.model.adapter import (
     unusable,
 )
 from hub.transport.connection import Line
-from hub.transport.http import (
-    Connections,
-    NoToken,
-    OAuthTokens,
-    Silence,
-    already_taken,
-    by_assertion,
-    client_tls,
-    judge,
-    require_address,
-    require_timeout,
-)
+from hub.transport.http import Connections, Silence, already_taken, client_tls, judge, require_address, require_timeout
+from hub.transport.oauth import NoToken, OAuthTokens, by_assertion
 
 _SECRET_LENGTHS = range(32, 513)  # FIT-Connect's rule for callback secrets, in bytes.
 

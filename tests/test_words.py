@@ -99,7 +99,7 @@ _AT_AN_EDGE = (
     "hub/cli/",
     "hub/client/",
     "hub/connector/connector.py",
-    "hub/transport/http.py",
+    "hub/transport/oauth.py",
     "hub/adapter_kit/http.py",
     "hub/adapter_kit/as4.py",
     "hub/adapter_kit/xta.py",
