@@ -370,7 +370,8 @@ class SchemaCatalog:
             return replace(report, unchecked=(*report.unchecked, _CODES_NOT_CHECKED))
         tree = parse_tree(document.data) if document.tree is None else document.tree
         words = judge.words()
-        wrong, judged = self._code_lists.check(judge.codes(tree, typed=typed), words)
+        codes = judge.codes(tree, typed=typed)
+        wrong, judged = self._code_lists.check(codes, words, cap=self._limits.violations)
         if not judged:
             why = _LIST_MISSING if self._lacks_lists else _LISTS_NOT_KNOWN
             if report is entry.clean:

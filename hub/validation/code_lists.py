@@ -10,10 +10,11 @@ is not in the catalogue of a list that is, is a warning too: the code could not 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from lxml import etree
@@ -190,41 +191,58 @@ class CodeLists:
     def __bool__(self) -> bool:
         return bool(self._lists)
 
-    def check(self, codes: Iterable[CodedElement], words: Vocabulary) -> tuple[list[Violation], bool]:
-        """Return what the codes of a message break, and whether every one of them was judged, here or by the schema."""
-        found: list[Violation] = []
+    def check(self, codes: Iterable[CodedElement], words: Vocabulary, *, cap: int) -> tuple[list[Violation], bool]:
+        """Return what the codes of a message break, and whether every one of them was judged, here or by the schema.
+
+        Of each severity so many have their place, which takes a look at all elements beside; what comes after is counted alone.
+        """
+        found: list[_Wrong] = []
         judged = True
         for coded in codes:
             versions = self._lists.get(coded.uri or "")
             known = None if versions is None else versions.get((coded.version or "").strip())
             if known is not None:
-                found += _judged(coded, known, words)
+                found += _judged(coded, known)
             elif not coded.enumerated:
                 judged = False
                 if versions is not None:
                     expected = ", ".join(sorted(versions))
-                    found.append(_violation("codelist.version", coded.element, words, expected, "warning"))
+                    found.append(_Wrong("codelist.version", coded.element, expected, "warning"))
                 elif not self._lists:
                     break  # Nothing more can come to light.
-        return found, judged
+        placed = Counter[str]()
+        violations = []
+        for wrong in found:
+            placed[wrong.severity] += 1
+            violations.append(_violation(wrong, words, placed=placed[wrong.severity] <= cap))
+        return violations, judged
 
 
-def _judged(coded: CodedElement, known: CodeList, words: Vocabulary) -> Iterator[Violation]:
+class _Wrong(NamedTuple):
+    """What is wrong with a code: the rule, the element where it shows, and what is expected."""
+
+    rule: str
+    element: Any
+    expected: str
+    severity: Severity
+
+
+def _judged(coded: CodedElement, known: CodeList) -> Iterator[_Wrong]:
     if coded.value not in known.codes:
         few = len(known.codes) <= _EXPECTED_CODES
         expected = ", ".join(sorted(known.codes)) if few else f"{known.uri}_{known.version}"
-        yield _violation("codelist.code", coded.code, words, expected, "error" if known.closed else "warning")
+        yield _Wrong("codelist.code", coded.code, expected, "error" if known.closed else "warning")
 
 
-def _violation(rule: str, element: Any, words: Vocabulary, expected: str, severity: Severity) -> Violation:
+def _violation(wrong: _Wrong, words: Vocabulary, *, placed: bool) -> Violation:
     return Violation(
-        rule=rule,
-        severity=severity,
-        path=document_path(element, words),
+        rule=wrong.rule,
+        severity=wrong.severity,
+        path=document_path(wrong.element, words) if placed else "/*",
         path_kind="xpath",
-        line=element.sourceline,
-        expected=expected,
-        text=text_of(rule),
+        line=wrong.element.sourceline if placed else None,
+        expected=wrong.expected,
+        text=text_of(wrong.rule),
     )
 
 

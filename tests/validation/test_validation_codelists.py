@@ -13,10 +13,12 @@ from stage import BAUANTRAG, SCHEMAS
 
 from hub.errors import ConfigurationError
 from hub.model.submission import MediaType
+from hub.validation import code_lists
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.code_lists import read_code_list
 from hub.validation.importing import import_standard
 from hub.validation.manifest import read_manifest, write_manifest
+from hub.validation.xml.report import document_path
 
 HOUSE = BAUANTRAG.decode()
 URI = "https://schema.rathaus-hub.example/bauantrag/codeliste/verfahren"
@@ -118,6 +120,61 @@ def test_list_and_version_that_the_schema_names_count_where_the_message_leaves_t
     assert [each.cause for each in check(SchemaCatalog.load(without), "<m><k><code>REG</code></k></m>").unchecked] == [
         "not-known"
     ]
+
+
+def many(tmp_path: Path, *codes: str, kind: str = "xs:token", more: str = "") -> SchemaCatalog:
+    """A schema whose messages hold any number of codes of a type, and the list of these codes."""
+    catalog(tmp_path, *codes)
+    schema = FIXED.format(uri=URI).replace('maxOccurs="9"', 'maxOccurs="unbounded"').replace("xs:token", kind)
+    (tmp_path / "coded").mkdir()
+    (tmp_path / "coded" / "m.xsd").write_text(schema.replace("</xs:schema>", f"{more}</xs:schema>"))
+    import_standard(tmp_path / "coded", tmp_path / "schemas", standard="coded", version="1")
+    return SchemaCatalog.load(tmp_path / "schemas")
+
+
+def message(*codes: str) -> str:
+    return f"<m>{''.join(f'<k><code>{code}</code></k>' for code in codes)}</m>"
+
+
+def test_a_hundred_thousand_codes_of_one_list_are_each_judged_in_time_that_grows_with_them(tmp_path, monkeypatch):
+    steps = 0
+
+    def counted(*given, **named):
+        nonlocal steps
+        steps += 1
+        return document_path(*given, **named)
+
+    monkeypatch.setattr(code_lists, "document_path", counted)
+    codes = [f"K{number:06}" for number in range(100_000)]
+    loaded = many(tmp_path, *codes)
+    good = check(loaded, message(*codes))
+    assert (good.total, good.complete, steps) == (0, True, 0)
+    # Each is counted; a place, for which all beside is looked at, has only what the report shows.
+    wrong = check(loaded, message(*(f"Q{number:06}" for number in range(19_999)), codes[0]))
+    assert (wrong.total, wrong.valid, wrong.complete) == (19_999, False, True)
+    assert steps == len(wrong.violations) == len({each.path for each in wrong.violations}) == 100
+
+
+def test_errors_behind_many_warnings_keep_their_places(tmp_path):
+    loaded = many(tmp_path, "REG")
+    coded = '<k listVersionID="9"><code>REG</code></k>' * 150
+    report = check(loaded, f"<m>{coded}<k><code>ZZ</code></k></m>")
+    assert (report.total, report.complete, report.violations[0].rule) == (151, False, "codelist.code")
+    assert report.violations[0].path == "/m/k[151]/code[1]"
+    assert all(each.path != "/*" for each in report.violations)
+
+
+UNION = '<xs:simpleType name="T"><xs:union memberTypes="xs:int xs:NMTOKEN"/></xs:simpleType>'
+
+
+@pytest.mark.parametrize(("kind", "more"), [("xs:NMTOKEN", ""), ("T", UNION)])
+def test_codes_of_a_union_are_judged_by_their_text(tmp_path, kind, more):
+    loaded = many(tmp_path, "REG", "07", kind=kind, more=more)
+    found = [
+        ([each.rule for each in report.violations], report.complete)
+        for report in (check(loaded, message(code)) for code in ("REG", " 07 ", "7", "FRE"))
+    ]
+    assert found == [([], True), ([], True), (["codelist.code"], True), (["codelist.code"], True)]
 
 
 def test_codes_that_the_schema_lists_itself_are_judged_whatever_lists_there_are(tmp_path):
