@@ -16,6 +16,7 @@ from hub import app
 _SEVERAL = {
     "Admission",  # messages tried by strangers have a budget of their own
     "TableVersions",  # of routing tables, and of the catalogue of services
+    "RefusalTally",  # of refusals, and of uses of what will end
     "Trim",  # each budget looks after what it gave back
     "Throttle",  # failed log-ins of people, and those of clients
     "Collection",  # what authorities collect is gone with it; replies stay readable for who opened the case

@@ -206,6 +206,7 @@ PAGES = (
     _page("POST", "/destinations/{id}/circuit", Right.OPERATE, destinations.close_circuit),
     _page("POST", "/destinations/{id}/callback", Right.OPERATE, destinations.redrive_callback),
     _page("GET", "/schemas", Right.SEE, schemas.index),
+    _page("GET", "/schemas/calendar", Right.SEE, schemas.calendar),
     _page("GET", "/schemas/diff", Right.SEE, schemas.difference),
     _page("GET", "/schemas/import", Right.OPERATE, schemas.form),
     _Page(

@@ -26,6 +26,7 @@ from hub.administration.dead_letters import DeadLetters
 from hub.administration.destinations import DestinationService
 from hub.administration.keys import By, KeyApproval
 from hub.administration.onboarding import OnboardingService
+from hub.administration.readiness import ReadinessDesk
 from hub.administration.registration import SelfRegistration
 from hub.administration.routing_tables import RoutingTableVersions
 from hub.administration.service_versions import ServiceVersions
@@ -304,6 +305,7 @@ class Administered(Protocol):
     adapter_approval: AdapterApproval
     catalogs: CatalogBook
     usage_reports: UsageReports
+    readiness_desk: ReadinessDesk
 
     def clock(self) -> datetime:
         """Return the time."""

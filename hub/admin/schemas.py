@@ -15,12 +15,14 @@ from itertools import groupby
 from starlette.responses import Response
 
 from hub.admin.request import ROWS, SentForm, Visit
+from hub.administration.readiness import SINCE
 from hub.administration.versions import require_another, word_needed
 from hub.errors import Conflict, Forbidden, HubError, Invalid, Malformed, NotFound, Refused, Text, TooMany
 from hub.identity import Right
 from hub.model import Destination, is_uri
 from hub.store import AuditEntry
 from hub.validation.arrivals import MOST_BYTES, MOST_FILES, Arrival, Upload, Wish
+from hub.validation.calendar import Phase
 from hub.validation.catalog import SchemaEntry
 from hub.validation.manifest import Manifest, SchemaStanding, Status
 from hub.validation.standing_changes import StandingChange, waits_no_more
@@ -77,6 +79,7 @@ def show(visit: Visit, *, error: HubError | None = None) -> Response:
         may_approve=visit.person.may_everywhere(Right.APPROVE),
         waiting=visit.tools.standings.of(named) if _may_discard(visit) else None,
         earlier=visit.tools.standings.earlier(named),
+        readiness=visit.hub.readiness_desk.report(*named, scope=visit.person.scope, now=visit.now),
         error=error,
     )
 
@@ -87,6 +90,24 @@ def _other_versions(visit: Visit, edition: ListedEdition) -> list[str]:
         for each in _entries(visit)
         if each.manifest.standard == edition.manifest.standard and each.manifest.version != edition.manifest.version
     ]
+
+
+def calendar(visit: Visit) -> Response:
+    """Show what becomes binding when, and who still uses what will end."""
+    desk, scope = visit.hub.readiness_desk, visit.person.scope
+    entries = [each for each in desk.calendar(visit.now) if each.phase is not Phase.ENDED]
+    dated = [each for each in entries if each.phase is not Phase.VALID or each.valid_from is not None]
+    start = visit.offset()
+    return visit.page(
+        "schema_calendar.html",
+        entries=dated[start : start + ROWS],
+        total=len(dated),
+        rows=ROWS,
+        words={phase: visit.say(text) for phase, text in _PHASES.items()},
+        uses=desk.uses(scope=scope, now=visit.now)[:ROWS],
+        old_metadata=desk.old_metadata(scope=scope)[:ROWS],
+        days=SINCE.days,
+    )
 
 
 def difference(visit: Visit) -> Response:
@@ -275,6 +296,14 @@ def _said(edition: ListedEdition) -> str:
     manifest = edition.manifest
     titles = " ".join(f"{each.item.title} {each.uri}" for each in edition.entries)
     return f"{manifest.standard} {manifest.version} {titles}".casefold()
+
+
+_PHASES = {
+    Phase.ANNOUNCED: Text("angekündigt", "announced"),
+    Phase.VALID: Text("verbindlich", "binding"),
+    Phase.ENDING: Text("läuft aus", "ending"),
+    Phase.ENDED: Text("beendet", "ended"),
+}
 
 
 def _whole(visit: Visit) -> bool:

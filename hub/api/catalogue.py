@@ -18,6 +18,7 @@ from hub.areas import Gazetteer, Place, look_up
 from hub.crypto import HubKeys
 from hub.errors import Text
 from hub.routing import Explanation, RoutingTable
+from hub.validation.calendar import calendar, calendar_document
 from hub.validation.catalog import SchemaCatalog, SchemaEntry
 from hub.validation.comparison import Change
 from hub.validation.editions import EditionFile, FileRole
@@ -103,6 +104,11 @@ class Catalogues:
             "total": len(changes),
             "changes": [_change_json(change) for change in changes[:_CHANGES]],
         }
+
+    async def calendar(self) -> dict[str, Any]:
+        """Say which version of which standard becomes binding when, and until when."""
+        entries = calendar(self._catalog(), self._clock().date())
+        return calendar_document(entries)
 
     async def explain(
         self, service: str, ars: str | None = None, ags: str | None = None, at: str | None = None

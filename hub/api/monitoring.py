@@ -65,9 +65,16 @@ class Measured:
     """Watches requests go by."""
 
     def __init__(
-        self, app: ASGIApp, *, meters: Meters, traces: Traces, refused: Callable[[str, str], None] = _count_nobody
+        self,
+        app: ASGIApp,
+        *,
+        meters: Meters,
+        traces: Traces,
+        refused: Callable[[str, str], None] = _count_nobody,
+        used: Callable[[str, str], None] = _count_nobody,
     ) -> None:
-        """``refused`` is told client and slug where what a known client submits is refused."""
+        """``refused`` is told client and slug where what a known client submits is refused; ``used`` client and what ends."""
+        self._used = used
         self._app = app
         self._meters = meters
         self._traces = traces
@@ -117,7 +124,10 @@ class Measured:
         self._meters.requested(group=_group(path, noted), status="aborted" if gone else str(status or _NO_ANSWER))
 
         if USED in noted:
-            self._meters.deprecated(noted[USED], client=_client(noted))
+            client = _client(noted)
+            self._meters.deprecated(noted[USED], client=client)
+            if client != _NOBODY:
+                self._used(client, noted[USED])
 
     def _count(self, noted: dict[str, Any], status: int | None, took: timedelta) -> None:
         if "problem" in noted:

@@ -32,6 +32,7 @@ from hub.api.guards import Unhurried
 from hub.api.monitoring import Health, Measured, Metrics
 from hub.api.pages import Pages
 from hub.api.problems import server_options as options_within
+from hub.api.readiness import ReadinessAdmin
 from hub.api.services import PublicServices
 from hub.api.uploads import ResumableUploads
 from hub.api.usage import PublicFigures, UsageDesk
@@ -86,7 +87,7 @@ def asgi(hub: Context, *, work: bool) -> Any:
     )
     pages = admin.build(admin_desks(hub))
     mounted = admin.Mounted(Unhurried(pages, limits=limits), served)
-    return Measured(mounted, meters=hub.meters, traces=hub.traces, refused=hub.refusals)
+    return Measured(mounted, meters=hub.meters, traces=hub.traces, refused=hub.refusals, used=hub.ending_uses)
 
 
 def server_options(settings: Settings) -> dict[str, Any]:
@@ -216,6 +217,7 @@ def _look_ups(hub: Context, quota: Quota) -> dict[str, Callable[..., Any]]:
         "schemas.show": catalogues.schema,
         "schemas.document": catalogues.document,
         "schemas.diff": catalogues.differences,
+        "schemas.calendar": catalogues.calendar,
         "areas.search": catalogues.areas,
         **_named("services", services, "search", "show"),
         "routes.explain": catalogues.explain,
@@ -275,6 +277,7 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
     """Map the operationIds of administrators' operations to the methods that answer them."""
     tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
     usage = UsageDesk(reports=hub.usage_reports, person=person)
+    ready = ReadinessAdmin(desk=hub.readiness_desk, person=person, clock=hub.clock)
     registered = ClientAdmin(registry=hub.client_service, person=person, clock=hub.clock)
     destinations = DestinationAdmin(
         destination_service=hub.destination_service, offers=lambda: hub.offers, person=person, clock=hub.clock
@@ -291,6 +294,7 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
         "persons.token": people.token,
         "persons.revoke": people.revoke,
         "usage.show": usage.show,
+        **_named("readiness", ready, "show", "uses"),
         **_named("tables", tables, *_TABLE_OPERATIONS),
         **_named("clients", registered, "list", "show", "create", "rotate", "disable"),
         **_named("destinations", destinations, *_DESTINATION_OPERATIONS),

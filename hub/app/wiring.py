@@ -24,6 +24,7 @@ from hub.administration.keys import KeyApproval
 from hub.administration.lost_keys import LostKeys
 from hub.administration.offers import Offers
 from hub.administration.onboarding import OnboardingService
+from hub.administration.readiness import ReadinessDesk
 from hub.administration.routing_tables import RoutingTableVersions, open_book
 from hub.administration.service_versions import ServiceVersions
 from hub.administration.tenants import TenantService
@@ -75,6 +76,7 @@ from hub.identity.second_factors import SecondFactors
 from hub.identity.two_steps import TwoSteps
 from hub.intake import Intake
 from hub.intake.screening import Screening
+from hub.intake.shadow import Shadow
 from hub.intake.status import StatusDesk
 from hub.intake.uploads import UploadDesk
 from hub.jobs.ai_links import LinkWatch
@@ -149,6 +151,8 @@ class Foundation:
             self.keys.require()
         self.policy = key_policy(settings, clock())
         self.catalogs = CatalogBook(shipped("schemas"), settings.data / "schemas")
+        #: Judges what arrives by what is announced, beside the answer.
+        self.shadow = Shadow(store=self.store, catalogs=self.catalogs)
         #: The areas; ``gazetteers`` gives them with the operator's lists of the moment, for those who search.
         self.gazetteer = Gazetteer.load(settings.rules / "areas")
         #: What is known of the machine's clock.
@@ -177,6 +181,7 @@ class Foundation:
 
     def close(self) -> None:
         """Write out what waits and let go of files and connections."""
+        self.shadow.close()
         self.store.close()
         self.blobs.settle()
         self.blobs.close()
@@ -335,7 +340,10 @@ class Context(UseCases):
             patience=patience(settings),
             decisions=lambda: self.services().decisions(),
         )
-        self.refusals = RefusalTally(store=store, clock=clock)
+        self.refusals = RefusalTally(note=store.usage.note_refusals, clock=clock)
+        #: Who uses what will end.
+        self.ending_uses = RefusalTally(note=store.readiness.note_uses, clock=clock)
+        self.readiness_desk = ReadinessDesk(store=store, catalogs=self.catalogs)
         self.usage_reports = UsageReports(
             store=store,
             gazetteer=self.gazetteers,
@@ -606,6 +614,7 @@ def _counting(hub: Context) -> list[Duty]:
         Duty(name="go-live", every=timedelta(minutes=1), run=going.resume, pending=going.pending),
         Duty(name="usage", every=every, run=hub.roll_up.run),
         Duty(name="watch", every=every, run=hub.watch.run),
+        Duty(name="forget-readiness", every=timedelta(days=1), run=hub.readiness_desk.forget, deletes=True),
         Duty(name="ai-links", every=every, run=hub.link_watch.run, pending=hub.link_watch.pending),
     ]
 

@@ -17,8 +17,9 @@ from hub.cli.options import data_option, opened, settings_for
 from hub.errors import ConfigurationError, NotFound, Text, handed_in
 from hub.forms.fim_form import FimImport, import_xdatenfelder
 from hub.forms.xdatenfelder import is_xdatenfelder
-from hub.model import utc_now
+from hub.model import EVERYTHING, utc_now
 from hub.resources import shipped
+from hub.validation.calendar import calendar
 from hub.validation.catalog import SchemaCatalog
 from hub.validation.editions import SchemaEntry, load_version
 from hub.validation.importing import import_standard
@@ -42,6 +43,31 @@ _ROOTS = 200
 @click.group()
 def schemas() -> None:
     """Schemata des Katalogs / schemas of the catalogue."""
+
+
+@schemas.command("calendar")
+@data_option
+def calendar_(data: Path) -> None:
+    """Tell which version of which standard becomes binding when, and until when."""
+    for each in calendar(_catalog(data), utc_now().date()):
+        span = f"{each.valid_from or '…'} – {each.valid_until or '…'}"
+        after = f" → {each.successor}" if each.successor else ""
+        click.echo(f"{each.standard:<22} {each.version:<8} {each.phase.value:<10} {span}{after}")
+
+
+@schemas.command()
+@click.argument("standard")
+@click.argument("version")
+@data_option
+def readiness(standard: str, version: str, data: Path) -> None:
+    """Tell how much of a month's traffic VERSION of STANDARD would refuse, by rule, destination and sender."""
+    with opened(data) as hub:
+        report = hub.readiness_desk.report(standard, version, scope=EVERYTHING, now=hub.clock())
+    click.echo(f"{report.refused} von/of {report.judged} würden abgelehnt / would be refused")
+    for rule, number in report.rules.items():
+        click.echo(f"  {number:>8}  {rule}")
+    for each in report.rows:
+        click.echo(f"{each.area:<12} {each.line.refused:>8} / {each.line.judged:<8} {each.line.sender}  {each.name}")
 
 
 @schemas.command("list")

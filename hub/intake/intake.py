@@ -40,6 +40,7 @@ from hub.intake.sealing import (
     sealer_for,
     too_many_attachments,
 )
+from hub.intake.shadow import Shadow
 from hub.intake.status import (
     content_claim,
     content_salt_of,
@@ -100,6 +101,7 @@ class IntakeTools(Protocol):
     base_url: str
     attachment_limit: int
     screening: Screening
+    shadow: Shadow
     system_clock: SystemClock
     #: What every receipt of this instance says besides.
     receipt_marks: Mapping[str, Any]
@@ -372,11 +374,15 @@ class Reception(_Opened):
         # What nobody can read the kind of is no message, whatever the rule says of applications.
         if not report.valid and (message or self._route.rule.on_invalid is OnInvalid.REJECT):
             raise refusal(report)
-        self._offered_as = self._offered_name(catalog.entry(report.schema.uri))
+        schema = catalog.entry(report.schema.uri)
+        self._offered_as = self._offered_name(schema)
         if self._screen is not None and scan is not None:
             scan.finish()
             report = self._screen.reported(report)
         self._add_report(report)
+        if not message:
+            names = file_names(application.metadata, self._attachments)
+            self._tools.shadow.offer(application, schema, self._destination.destination_id, sent=names, at=now)
         return report
 
     def _judge_in_case(self, report: Report, application: Application) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,14 +56,17 @@ class RollUp:
 
 
 class RefusalTally:
-    """Counts what known senders are refused at the door, without a commit for each.
+    """Counts what known senders are refused at the door, or use although it will end, without a commit for each.
 
     What comes while some are being written goes with the next write; so nothing lies in memory for longer than a commit takes,
     and however many there are, a write holds one number for each sender and problem.
     """
 
-    def __init__(self, *, store: Store, clock: Callable[[], datetime]) -> None:
-        self._store = store
+    def __init__(
+        self, *, note: Callable[[Mapping[tuple[str, str, str], int]], Future[int]], clock: Callable[[], datetime]
+    ) -> None:
+        """``note`` begins to store counts by (day, sender, slug)."""
+        self._note = note
         self._clock = clock
         self._lock = threading.Lock()
         self._waiting: Counter[tuple[str, str, str]] = Counter()
@@ -86,7 +89,7 @@ class RefusalTally:
         if not taken:
             return
         try:
-            self._store.usage.note_refusals(taken).add_done_callback(lambda done: self._written(taken, done))
+            self._note(taken).add_done_callback(lambda done: self._written(taken, done))
         except HubError as error:
             self._keep(taken, error)
 

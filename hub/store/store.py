@@ -50,6 +50,7 @@ from hub.store.outboxes import Callbacks, Notices
 from hub.store.parties import Dossier, Parties
 from hub.store.proposals import AdapterChanges, KeyChanges
 from hub.store.queue import Queue
+from hub.store.readiness import ReadinessCounts
 from hub.store.reports import Figures, Overview
 from hub.store.retention import Recovery, Retention
 from hub.store.routing_versions import AI_SYSTEMS, SERVICES, TableVersions
@@ -131,7 +132,7 @@ class Store:
         self.timestamps = Timestamps(database)
         self.overview = Overview(database)
         self.figures = Figures(database)
-        self.usage = Usage(database)
+        self.usage, self.readiness = Usage(database), ReadinessCounts(database)
         self.findings = Findings(database)
 
     def on_delivery_due(self, wake: Callable[[], None]) -> None:

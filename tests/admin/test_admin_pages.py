@@ -28,6 +28,7 @@ EVERY_PAGE = (
     "/destinations/keys",
     "/schemas",
     "/schemas/bauantrag/1.0",
+    "/schemas/calendar",
     "/clients",
     "/dead",
     "/audit",

@@ -47,6 +47,7 @@ PAGES = (
     ("health", "/health"),
     ("account", "/account"),
     ("usage", "/usage"),
+    ("calendar", "/schemas/calendar"),
     ("open-points", "/open"),
     ("onboarding", "/onboarding?q=taunus"),
     ("onboarding-of", f"/onboarding/{TAUNUSSTEIN}"),

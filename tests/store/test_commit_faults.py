@@ -80,6 +80,7 @@ from hub.store.ai_links import CheckedLink
 from hub.store.event_log import Checkpoint
 from hub.store.outboxes import write_telling
 from hub.store.proposals import AdapterChange, ChangeState, KeyChange, KeyStep
+from hub.store.readiness import ReadinessKey
 from hub.store.routing_versions import Activation, RuleRows, TableVersion, TableVersions, VersionState
 from hub.store.timestamps import StampedCheckpoint
 from hub.store.uploads import StoredUpload, UploadQuota
@@ -91,6 +92,7 @@ SENDER = "online-service"
 QUOTA = UploadQuota(number=9, size=1_000, largest=100)
 HELD = {"holder": "h", "until": LATER}
 REFUSALS = {(NOW.date().isoformat(), SENDER, "no-route"): 2}
+READY = ReadinessKey("fim", "2", NOW.date().isoformat(), "d", SENDER, "")
 NOBODY = RuleRows(rows=[], content_version="0" * 64)
 #: Reaching for the database in one of these ways commits.
 _COMMITS = re.compile(r"\.(?:write|begin|write_party)\(")
@@ -341,6 +343,7 @@ def taken_in(ars: str) -> OnboardingRow:
 def _figures(store: Store) -> None:
     store.usage.ask(NOW)
     store.usage.note_refusals(REFUSALS).result(10)
+    store.readiness.note({READY: 1}).result(10)
 
 
 def upload(upload_id: str, **changes: Any) -> StoredUpload:
@@ -568,6 +571,9 @@ CASES: dict[str, Callable[[Store, Scene], Any]] = {
     "vendors.change_key": lambda s, _: s.vendors.change_key(
         vendor_key("k"), lambda key: replace(key, state=ChangeState.APPROVED), audit=AUDIT
     ),
+    "readiness.note": lambda s, _: s.readiness.note({READY: 2}).result(),
+    "readiness.note_uses": lambda s, _: s.readiness.note_uses(REFUSALS).result(),
+    "readiness.forget": lambda s, _: s.readiness.forget(LATER.date()),
     "duties.hold": lambda s, _: s.duties.hold("sweep", node="a", now=NOW, lease=MINUTE),
     "duties.release": lambda s, _: s.duties.release("sign", node="a", fencing=1),
     "event_log.append": lambda s, c: s.event_log.append(

@@ -229,6 +229,32 @@ usage_refusals = Table(
     PrimaryKeyConstraint("day", "sender", "slug"),
 )
 
+#: What announced versions would refuse of what came, by rule and without contents. ``rule``: empty counts all that were judged,
+#: ``*`` those that would be refused.
+readiness = Table(
+    "readiness",
+    metadata,
+    Column("standard", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("day", Text, nullable=False),
+    Column("destination_id", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("standard", "version", "day", "destination_id", "sender", "rule"),
+)
+
+#: How often a client used what will end.
+ending_uses = Table(
+    "ending_uses",
+    metadata,
+    Column("day", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("number", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "what", "client"),
+)
+
 #: What lies still and nobody was told of. ``about`` is the id of a destination, or of a client that sends.
 findings = Table(
     "findings",
