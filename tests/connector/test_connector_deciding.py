@@ -26,7 +26,7 @@ from test_connector_town import (
 )
 from test_connector_walk import Killed, kill_at
 
-from hub.connector.casebook import CaseQuery, ReplyState
+from hub.connector.casebook import CaseBook, CaseQuery, ReplyState
 from hub.connector.journal import JournalState
 from hub.connector.settings import ConnectorSettings
 from hub.crypto import decrypt
@@ -463,6 +463,28 @@ def assert_nothing_lies_open(town: Town) -> None:
     for file in town.folder.rglob("*"):
         if file.is_file() and town.inbox not in file.parents:
             assert CANARY.encode() not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_between_taken_and_decided_a_case_stays_its_clerks_and_is_decided_once(after, town, sender, monkeypatch):
+    submission_id = apply(town, sender)
+    town.start(**CLERK).run_once(NOW)
+    case_id = town.connector.say.desk.submission(submission_id).case_id
+    town.connector.say.work.book.take(case_id, "anna", NOW)
+    kill_at(monkeypatch, CaseBook, "decide", after=after)
+    with pytest.raises(Killed):
+        town.connector.say.desk.accept(submission_id, who="anna")
+    connector = town.start(**CLERK)
+    desk, book = connector.say.desk, connector.say.work.book
+    assert book.find(case_id).worker == "anna"
+    assert (desk.submission(submission_id).decision is not None) is after
+    with pytest.raises(Conflict):
+        desk.reject(submission_id, ["other"], who="bert")
+    desk.accept(submission_id, who="anna")
+    connector.run_once(LATER)
+    connector.run_once(LAST)
+    assert [claims["sub"] for claims in town.hub.posted] == [f"submission:{submission_id}"]
+    assert [each.what for each in book.deeds(case_id)] == ["taken", "accepted"]
 
 
 @pytest.mark.parametrize("step", ["announce", "submit"])

@@ -20,6 +20,7 @@ from stage import NOW
 from test_connector_town import CANARY, LATER, Town, catalog, town, town_keys
 from test_connector_walk import Killed, kill_at
 
+from hub.connector.casebook import CaseBook
 from hub.connector.demo_system import SpecialistSystem
 from hub.connector.journal import JournalState
 from hub.connector.outbox import Outbox
@@ -183,6 +184,34 @@ def test_a_token_that_others_may_read_or_that_is_empty_stops_the_start(town, fac
     (town.folder / "token").write_text("")
     with pytest.raises(ConfigurationError):
         town.connector.say.services(Supervisor())
+
+
+# What kills a process here ends a thread, which the test would be told of.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("step", ["decide", "write"])
+def test_killed_while_it_is_told_something_the_same_id_said_again_is_done_once(step, after, town, fach, monkeypatch):
+    path, key = f"/v2/submissions/{town.application}", uuid4()
+    say = {
+        "decide": lambda to: to.post(f"{path}/accept"),
+        "write": lambda to: to.post(f"{path}/replies", QUESTION, key=key),
+    }[step]
+    kill_at(monkeypatch, CaseBook, step, after=after)
+    with pytest.raises(requests.ConnectionError):
+        say(fach)
+    fach.api.close()
+    again = local(town, town.start(**system(town.folder, "http://127.0.0.1:9/in")).say.desk)
+    try:
+        standing = again.get(path).json()
+        assert (standing["decision"] is not None) is (after and step == "decide")
+        if step == "write":
+            assert again.get(f"/v2/replies/{key}").status_code == (200 if after else 404)
+        for _ in range(2):
+            assert say(again).status_code == 202
+    finally:
+        again.api.close()
+    town.connector.run_once(LATER)
+    assert (len(town.hub.posted), len(town.hub.sent_replies())) == ((1, 0) if step == "decide" else (0, 1))
 
 
 # --- the outbox -----------------------------------------------------------------------------------------------------

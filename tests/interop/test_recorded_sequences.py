@@ -12,6 +12,7 @@ import uuid
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -23,6 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from event_log_verifier import EventLogVerifier
 from running_hub import ANSWER_LIMIT, Offer, RunningHub, good_example
 from sealed_parts import PROBLEMS, claims, event_kinds, event_token, metadata, seal, tag, tags, unseal
+
+from hub.client.contents import Attachment, Message
+from hub.client.fit_connect import Subscriber
+from hub.client.session import Session, Tokens
+from hub.client.transport import Direct
+from hub.crypto import KeyPolicy, judge_encryption_key
+from hub.model import REPLY_SCHEMA, MediaType, ReplyMessage
 
 DATA = b'{"antrag": "Fischereischein"}'
 SCAN = b"%PDF-1.7 " + bytes(range(256)) * 8
@@ -429,3 +437,39 @@ def test_the_typescript_client_collects_and_accepts_what_the_plain_door_accepted
     )
     assert _post_event(subscriber, row["caseId"], accept).status_code == 204
     assert _php_log(sender, submission_id)[-1] == accept
+
+
+def test_what_a_connector_writes_back_is_listed_opened_and_proven_as_fit_connects_clients_do_it(
+    hub: RunningHub, sender: Caller, offer: Offer, rsa_pair: Any
+) -> None:
+    sent = _php_send(sender, offer)
+    before = _php_verifier(sender).states(_php_log(sender, sent["submission_id"]))
+    public, private = rsa_pair
+    tokens = Tokens(hub.token_url, **hub.credentials("subscriber"))
+    connector = Subscriber(
+        Session(hub.url("/submission-api"), transport=Direct(), tokens=tokens), issuers=frozenset({hub.base_url})
+    )
+    said = ReplyMessage(kind="decision", text="Genehmigt.", about=uuid.UUID(sent["submission_id"]), deadline=None)
+    enclosed = Attachment(open=lambda: BytesIO(SCAN), filename="Bescheid.pdf", media_type="application/pdf")
+    written = connector.write_reply(
+        uuid.UUID(sent["case_id"]),
+        Message(data=said.content(), media_type=MediaType.JSON, schema_uri=REPLY_SCHEMA, attachments=[enclosed]),
+        judge_encryption_key(public, now=datetime.now(UTC), policy=KeyPolicy(), require_x5c=False),
+    )
+    reply_id = str(written.message.message_id)
+    for version in ("v1", "v2"):
+        listed = sender.call("GET", f"/submission-api/{version}/replies?caseId={sent['case_id']}&offset=0&limit=100")
+        assert listed.status_code == 200, listed.text
+        assert [row["replyId"] for row in listed.json()["replies"]] == [reply_id]
+        read = sender.call("GET", f"/submission-api/{version}/replies/{reply_id}").json()
+        assert ReplyMessage.read(unseal(read["encryptedData"], private)) == said
+        described = json.loads(unseal(read["encryptedMetadata"], private))["contentStructure"]
+        (attachment_id,) = (each["attachmentId"] for each in described["attachments"])
+        file = sender.call("GET", f"/submission-api/{version}/replies/{reply_id}/attachments/{attachment_id}")
+        assert unseal(file.text, private) == SCAN
+        whole = sender.call("GET", f"/submission-api/{version}/cases/{sent['case_id']}/events?limit=100&offset=0")
+        # Events of the reply are there, signed like the others, and are no states of the submission.
+        assert [each for each in _php_verifier(sender).states(whole.json()["eventLog"]) if each] == before
+        submits = [claims(each) for each in whole.json()["eventLog"] if claims(each)["sub"] == f"reply:{reply_id}"]
+        proven = [body for each in submits for uri, body in each["events"].items() if uri.endswith("submit-reply")]
+        assert [each["authenticationTags"] for each in proven] == [written.tags]
