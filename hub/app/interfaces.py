@@ -11,6 +11,7 @@ import uvicorn
 from hub import __version__, admin
 from hub.api import application, caller
 from hub.api.administration.accounts import AccountAdmin
+from hub.api.administration.ai_register import AiRegisterAdmin
 from hub.api.administration.destinations import DeadLetterDesk, DestinationAdmin
 from hub.api.administration.onboarding import OnboardingAdmin
 from hub.api.administration.parties import ClientAdmin, People, person
@@ -49,6 +50,7 @@ _TABLE_OPERATIONS = (
     *("active", "history", "list", "show", "create", "rules", "export", "replace_rules", "put_rule", "drop_rule"),
     *("findings", "diff", "refresh", "discard", "approve", "activate", "rollback", "cancel"),
 )
+_AI_OPERATIONS = ("list", "show", "systems", "create", "put_systems", "withdraw", "approve", "publish")
 #: Bytes that messages tried by strangers may take up: a budget of their own, so that they never cost an application its place.
 _TRIED = 32 * 1024 * 1024
 #: Bytes of forms with which somebody still unknown asks for a token.
@@ -276,6 +278,7 @@ def _closed(settings: Settings) -> list[str]:
 def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any]]:
     """Map the operationIds of administrators' operations to the methods that answer them."""
     tables = TableAdmin(book=hub.book, person=person, clock=hub.clock)
+    ai_register = AiRegisterAdmin(book=hub.ai_book, person=person, clock=hub.clock)
     usage = UsageDesk(reports=hub.usage_reports, person=person)
     ready = ReadinessAdmin(desk=hub.readiness_desk, person=person, clock=hub.clock)
     registered = ClientAdmin(registry=hub.client_service, person=person, clock=hub.clock)
@@ -296,6 +299,7 @@ def _administration(hub: Context, people: People) -> dict[str, Callable[..., Any
         "usage.show": usage.show,
         **_named("readiness", ready, "show", "uses"),
         **_named("tables", tables, *_TABLE_OPERATIONS),
+        **_named("ai_register", ai_register, *_AI_OPERATIONS),
         **_named("clients", registered, "list", "show", "create", "rotate", "disable"),
         **_named("destinations", destinations, *_DESTINATION_OPERATIONS),
     }

@@ -56,7 +56,7 @@ def parameters(path: str, operation: Mapping[str, Any]) -> Iterator[Mapping[str,
 
 
 def value_of(path: str, parameter: Mapping[str, Any]) -> str:
-    state = '"1-draft"' if "/routes/" in path else '"0000000000000000"'
+    state = '"1-draft"' if "/routes/" in path or "/ai-register/" in path else '"0000000000000000"'
     known = {"service": BAUEN, "ars": TAUNUSSTEIN, "If-Match": state, "ruleId": "r1", "upload": "A" * 43}
     kind = application.resolved(CONTRACT, parameter["schema"])
     if parameter["in"] == "path" and parameter["name"] not in known and kind.get("type") != "integer":

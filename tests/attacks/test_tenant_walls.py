@@ -75,7 +75,7 @@ THEIRS = {
     "vendorId",
     "delegationId",
 }
-OPEN = {"role", "number", "ruleId", "seq", "leikaKey", "slug", "serviceIdentifier"}
+OPEN = {"role", "number", "ruleId", "systemId", "seq", "leikaKey", "slug", "serviceIdentifier"}
 #: FIT-Connect's interface tells everybody to whom something can be sent, and by which key.
 SAID_TO_ALL = re.compile(r"fit_connect\.v[12]\.destinations\.(show|keys?)|keys\.submission")
 #: Nobody has to say who they are for these.
