@@ -19,6 +19,7 @@ from stage import staged
 from xta_mailbox import READER, SPACES, serving_boxes
 
 from hub.api.xta_mailbox import server_tls
+from hub.config import load_settings
 from hub.errors import ConfigurationError, StoreUnavailable, Text
 from hub.fit_connect.boxes import MessageBoxes
 from hub.identity import Caller
@@ -274,3 +275,9 @@ def test_a_port_without_its_files_stops_the_start(box, tmp_path, missing):
     }
     with pytest.raises(ConfigurationError):
         server_tls(*files[missing])
+
+
+def test_a_port_whose_files_nobody_named_is_a_fault_of_the_settings(tmp_path):
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings(tmp_path, {}, xta_port=8443)
+    assert "xta_certificate_file, xta_clients_file" in refused.value.detail.en

@@ -187,13 +187,13 @@ def test_tuspy_is_told_of_a_wrong_offset_and_of_another_writer(stage, content):
         first.upload_chunk()
         stray = client.uploader(file_stream=file, url=first.url, chunk_size=1000)
         stray.offset = 500
-        with pytest.raises(TusUploadFailed) as told:
+        with pytest.raises(TusUploadFailed) as refused:
             stray.upload_chunk()
-        assert told.value.status_code == 409
-        assert other_writer_is_told(client, first.url, file, headers)
+        assert refused.value.status_code == 409
+        assert other_writer_is_refused(client, first.url, file, headers)
 
 
-def other_writer_is_told(client: Any, url: str, file: Any, headers: dict[str, str]) -> bool:
+def other_writer_is_refused(client: Any, url: str, file: Any, headers: dict[str, str]) -> bool:
     """Whether the client hears 423 while somebody else is in the middle of a chunk."""
     place = urlsplit(url)
     for pause in (0.2, 1, 5, 20):  # Nobody says when the hub has begun to read.
@@ -208,8 +208,8 @@ def other_writer_is_told(client: Any, url: str, file: Any, headers: dict[str, st
         time.sleep(pause)
         try:
             later.upload_chunk()
-        except TusUploadFailed as told:
-            return told.status_code == 423
+        except TusUploadFailed as refused:
+            return refused.status_code == 423
         finally:
             holder.close()
     return False
