@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -396,21 +397,34 @@ def _look(connection: Connection, day: date) -> tuple[dict[UsageKey, UsageCount]
         "again": _AGAIN // timedelta(microseconds=1),
     }
     found: dict[UsageKey, UsageCount] = {}
-    for row in connection.execute(_SUMS, values):
-        key = UsageKey(**{name: getattr(row, name) for name in UsageKey._fields})
-        _count_in(found, key, UsageCount(int(row.number), int(row.bytes)))
+    # The columns are a key's, in its order, and then a count's: a busy day has hundreds of thousands of such rows.
+    for *key, number, size in connection.execute(_SUMS, values):
+        _count_in(found, UsageKey._make(key), UsageCount(int(number), int(size)))
     for row in connection.execute(_ANSWERED, values):
         _count_in(found, _answered(row), UsageCount(1, int(row.bytes)))
-    rows = connection.execute(select(_USAGE).where(_USAGE.c.day == day.isoformat()))
-    stored = {_key(row): UsageCount(row.number, row.bytes) for row in rows}
+    rows = connection.execute(_STORED.where(_USAGE.c.day == day.isoformat()))
+    stored = {_known(UsageKey._make(key)): UsageCount(number, size) for *key, number, size in rows}
     total = connection.execute(select(_DAYS.c.total).where(_DAYS.c.day == day.isoformat())).scalar_one()
     return found, stored, total
 
 
 def _count_in(found: dict[UsageKey, UsageCount], key: UsageKey, more: UsageCount) -> None:
-    known = key._replace(service=canonical_service(key.service), by_hand=bool(key.by_hand))
-    before = found.get(known, UsageCount(0, 0))
-    found[known] = UsageCount(before.number + more.number, before.bytes + more.bytes)
+    known = _known(key)
+    before = found.get(known)
+    found[known] = more if before is None else UsageCount(before.number + more.number, before.bytes + more.bytes)
+
+
+def _known(key: UsageKey) -> UsageKey:
+    """Return a key as it is counted under, whatever the engine and the sender call its parts; the same one where it is that."""
+    service, by_hand = _canonical(key.service), bool(key.by_hand)
+    if service is key.service and by_hand is key.by_hand:
+        return key
+    return key._replace(service=service, by_hand=by_hand)
+
+
+@lru_cache(maxsize=1_024)
+def _canonical(service: str) -> str:
+    return canonical_service(service)
 
 
 def _answered(row: Any) -> UsageKey:
@@ -453,6 +467,7 @@ def _cause(payload: Any) -> str:
         return OTHER_CAUSE
 
 
+_STORED = select(*(_USAGE.c[name] for name in (*UsageKey._fields, *UsageCount._fields)))
 #: What one commit changes: keys that go, and counts that are written.
 _Change = tuple[Sequence[UsageKey], Sequence[tuple[UsageKey, UsageCount]]]
 
@@ -483,13 +498,9 @@ def _change(connection: Connection, day: date, claimant: str, change: _Change) -
         named = tuple_(*(_USAGE.c[name] for name in UsageKey._fields))
         connection.execute(delete(_USAGE).where(_USAGE.c.day == day.isoformat(), named.in_(map(tuple, gone))))
     if put:
-        _PUT(connection, *({"day": day.isoformat(), **key._asdict(), **count._asdict()} for key, count in put))
+        names = ("day", *UsageKey._fields, *UsageCount._fields)
+        _PUT(connection, *(dict(zip(names, (day.isoformat(), *key, *count), strict=True)) for key, count in put))
     return True
-
-
-def _key(row: Any) -> UsageKey:
-    key = UsageKey(**{name: getattr(row, name) for name in UsageKey._fields})
-    return key._replace(by_hand=bool(key.by_hand))
 
 
 def _in_month(day: Any, month: Month) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
