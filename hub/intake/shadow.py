@@ -78,8 +78,9 @@ class Shadow:
         self._monotonic = monotonic
         self._rest = rest
         self._lock = threading.Lock()
-        self._waiting = 0
-        self._rests_until = 0.0
+        #: How many wait to be judged, and until when (of the steady clock) nobody is.
+        self.waiting = 0
+        self.rests_until = 0.0
         self._pool: ThreadPoolExecutor | None = None
         self._announced: tuple[SchemaCatalog, date, dict[str, tuple[str, ...]]] | None = None
         self._trials: tuple[SchemaCatalog, dict[tuple[str, str], SchemaCatalog]] | None = None
@@ -88,7 +89,7 @@ class Shadow:
         self, application: Taken, schema: SchemaEntry, destination_id: UUID, *, sent: Collection[str], at: datetime
     ) -> Future[None] | None:
         """Have the data of an application judged if anything is announced for its schema and there is room; None: it is not."""
-        if len(application.data) > _LARGEST or self._monotonic() < self._rests_until:
+        if len(application.data) > _LARGEST or self._monotonic() < self.rests_until:
             return None
         catalog = self._catalogs()
         versions = self._coming(catalog, schema.manifest.standard, at.date())
@@ -96,9 +97,9 @@ class Shadow:
             return None
         arrived = _Arrived(application=application, schema=schema, destination_id=str(destination_id), sent=sent, at=at)
         with self._lock:
-            if self._waiting >= _MOST_WAITING:
+            if self.waiting >= _MOST_WAITING:
                 return None
-            self._waiting += 1
+            self.waiting += 1
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         try:
@@ -123,12 +124,12 @@ class Shadow:
             _log.warning("a payload was not judged by what is announced: %s", type(error).__name__)
         finally:
             now = self._monotonic()
-            self._rests_until = now + self._rest * (now - began)
+            self.rests_until = now + self._rest * (now - began)
             self._left()
 
     def _left(self) -> None:
         with self._lock:
-            self._waiting -= 1
+            self.waiting -= 1
 
     def _counted(self, catalog: SchemaCatalog, version: str, arrived: _Arrived) -> Counter[ReadinessKey]:
         standard = arrived.schema.manifest.standard

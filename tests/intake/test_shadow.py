@@ -85,7 +85,7 @@ def test_real_traffic_is_judged_by_what_is_announced_and_told_by_town_and_sender
     for _ in range(2):
         assert door.submit().status_code == 202
         settled(door)
-        stage.hub.shadow._rests_until = 0.0
+        stage.hub.shadow.rests_until = 0.0
     (line,) = stage.hub.store.readiness.lines("bauantrag", "1.1", since=NOW.date(), scope=EVERYTHING)
     assert (line.judged, line.sender) == (2, door.stage.cast["sender"]["client_id"])
     assert (line.refused, set(line.rules)) == (2 if rules else 0, rules)
@@ -105,7 +105,7 @@ def test_what_breaks_a_rule_counts_by_the_rule_and_no_content_is_kept(door: Serv
         data = BROKEN
         cover = stage.cover()
 
-    stage.hub.shadow._rests_until = 0.0
+    stage.hub.shadow.rests_until = 0.0
     here = stage.destination_id("Rheingau-Taunus-Kreis, Bauaufsicht")
     judged = stage.hub.shadow.offer(Taken(), entry, here, sent=(), at=stage.clock())
     assert judged is not None
@@ -126,11 +126,11 @@ def test_a_trial_that_fails_costs_nobody_an_answer(door: Served, monkeypatch, ca
 
     with monkeypatch.context() as patched:
         patched.setattr("hub.intake.shadow.rehearsed", broken)
-        stage.hub.shadow._rests_until = 0.0
+        stage.hub.shadow.rests_until = 0.0
         assert door.submit().status_code == 202
         settled(door)
     assert "was not judged by what is announced: OSError" in caplog.text
-    stage.hub.shadow._rests_until = 0.0
+    stage.hub.shadow.rests_until = 0.0
     assert door.submit().status_code == 202
     settled(door)
     lines = stage.hub.store.readiness.lines("bauantrag", "1.1", since=NOW.date(), scope=EVERYTHING)
@@ -154,9 +154,9 @@ def test_it_rests_longer_than_it_works_and_takes_neither_too_many_nor_too_large(
         assert first is not None
         first.result(20)
         assert shadow.offer(Taken(), entry, here, sent=(), at=stage.clock()) is None, "it rests"
-        shadow._rests_until, shadow._waiting = 0.0, 8
+        shadow.rests_until, shadow.waiting = 0.0, 8
         assert shadow.offer(Taken(), entry, here, sent=(), at=stage.clock()) is None, "there is no room"
-        shadow._waiting = 0
+        shadow.waiting = 0
         large = Taken()
         large.data = b" " * (4 * 1024 * 1024 + 1)
         assert shadow.offer(large, entry, here, sent=(), at=stage.clock()) is None
