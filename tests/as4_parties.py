@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -79,14 +80,18 @@ def make(
     receiver: str = "bauamt",
     by: Agent | None = None,
     to: Agent | None = None,
+    compressed: bool = False,
     **changes,
 ) -> Made:
-    """Return a message from one access point to another."""
+    """Return a message from one access point to another; ``compressed``: contents are gzip already, whatever they hold."""
     contents = {"one@hub": CONTENT} if contents is None else contents
     part_key, digests, sealed = new_part_key(), {}, {}
     for cid, content in contents.items():
         writer = PartWriter(part_key)
-        sealed[cid] = writer.write(content) + writer.finish()
+        if compressed:
+            sealed[cid] = writer._sealed(content) + writer._sealer.finish()
+        else:
+            sealed[cid] = writer.write(content) + writer.finish()
         digests[cid] = writer.digest
     parts = tuple(
         PartInfo(cid=cid, media_type="application/json", properties={"FileName": "a&b.json"}) for cid in contents
@@ -107,6 +112,35 @@ def make(
     })  # fmt: skip
     envelope = write_message(message, digests, part_key=part_key, key=side(sender).key, peer=side(receiver).peer)
     return Made(message=message, envelope=envelope, sealed=sealed)
+
+
+def related(envelope: bytes, sealed: dict[str, bytes]) -> tuple[bytes, str]:
+    """Return the body of a message as it goes over HTTP, and its Content-Type."""
+    root = b"--hub-marker\r\nContent-Type: application/soap+xml; charset=UTF-8\r\n\r\n" + envelope
+    parts = b"".join(
+        f"\r\n--hub-marker\r\nContent-Type: application/octet-stream\r\nContent-ID: <{cid}>\r\n\r\n".encode() + content
+        for cid, content in sealed.items()
+    )
+    return (
+        root + parts + b"\r\n--hub-marker--\r\n",
+        'multipart/related; type="application/soap+xml"; boundary="hub-marker"',
+    )
+
+
+def written_agreement(folder: Path) -> Path:
+    """Write what the hub agreed on with the access point ``bauamt``, which sends as the client CLIENT; return the folder."""
+    folder.mkdir(parents=True)
+    own, peer = side("hub"), side("bauamt")
+    for name, content in (("hub.key", own.key_pem), ("hub.pem", own.pem), ("bauamt.pem", peer.pem)):
+        path = folder / name
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+    (folder / "bauamt.toml").write_text(
+        'profile = "edelivery-1.15"\nagreement = "urn:example:agreement"\naction = "submit"\n'
+        '[own]\nparty = "hub"\nkey_file = "hub.key"\ncertificate_file = "hub.pem"\n'
+        '[peer]\nparty = "bauamt"\ncertificate_file = "bauamt.pem"\nclient = "CLIENT"\n'
+    )
+    return folder
 
 
 def signed_anew(envelope: bytes, key: MessageKey, *, digests: bool = True) -> bytes:

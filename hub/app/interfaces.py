@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -20,6 +21,7 @@ from hub.api.administration.tenants import TenantAdmin
 from hub.api.administration.vendors import VendorAdmin
 from hub.api.ai_register import AiSystems
 from hub.api.applications import Applications
+from hub.api.as4 import As4Door, PartLimits
 from hub.api.cases import CaseAiSteps, CaseReplies
 from hub.api.catalogue import Catalogues
 from hub.api.deprecation import Endings
@@ -43,6 +45,7 @@ from hub.app.wiring import Context, working
 from hub.config import Settings
 from hub.observability.diagnosis import MARK
 from hub.resources import shipped
+from hub.soap.pmode import read_agreements
 from hub.web.protocol import ConnectionBounds, Listener, SharingServer, SteadyServer
 from hub.web.responses import TEST_INSTANCE
 
@@ -88,8 +91,25 @@ def asgi(hub: Context, *, work: bool) -> Any:
         lifespan=_lifespan(hub, work=work),
     )
     pages = admin.build(admin_desks(hub))
-    mounted = admin.Mounted(Unhurried(pages, limits=limits), served)
+    mounted = _with_as4(hub, admin.Mounted(Unhurried(pages, limits=limits), served), limits)
     return Measured(mounted, meters=hub.meters, traces=hub.traces, refused=hub.refusals, used=hub.ending_uses)
+
+
+def _with_as4(hub: Context, served: Any, limits: application.RequestLimits) -> Any:
+    """Return the application with the door for access points of AS4, where there are any."""
+    if not hub.settings.as4_folder:
+        return served
+    door = As4Door(
+        served,
+        agreements=read_agreements(Path(hub.settings.as4_folder)),
+        intake=hub.intake,
+        directory=hub.directory,
+        admission=hub.admission,
+        gazetteer=hub.gazetteer,
+        clock=hub.clock,
+        limits=PartLimits(data=limits.data_part, attachment=limits.attachment),
+    )
+    return Unhurried(door, limits=limits)
 
 
 def server_options(settings: Settings) -> dict[str, Any]:

@@ -70,6 +70,13 @@ class Settings(Operating):
         de="Der Anbieter darf im eigenen Netz liegen (in production auch dann mit https).",
         en="The provider may lie in a private network (in production over https all the same).",
     )
+    as4_folder: str = setting(
+        "",
+        "Ordner mit den P-Mode-Dateien (*.toml) derer, die per AS4 an /as4 senden dürfen; leer: keine.",
+        "Folder of the P-Mode files (*.toml) of those who may send to /as4 by AS4; empty: nobody.",
+        since="0.4.0",
+        form=ValueForm.PATH,
+    )
     scan: str = setting(
         "",
         "Scanner für Schadsoftware am offenen Eingang: clamd:/PFAD/DES/SOCKETS, clamd://RECHNER:PORT oder "

@@ -106,9 +106,19 @@ def write_receipt(
     return _envelope(message_id, ebms.receipt_signal(message_id, at, refers_to, repeated), key).content
 
 
-def write_error(message_id: str, at: datetime, *, refers_to: str, flaw: Flaw, key: MessageKey) -> bytes:
-    """Return a signed error."""
-    return _envelope(message_id, ebms.error_signal(message_id, at, refers_to, flaw), key).content
+def write_error(message_id: str, at: datetime, *, refers_to: str, flaw: Flaw, key: MessageKey, said: str = "") -> bytes:
+    """Return a signed error; ``said`` adds what is wrong to what the flaw says."""
+    return _envelope(message_id, ebms.error_signal(message_id, at, refers_to, flaw, said), key).content
+
+
+def write_unsigned_error(message_id: str, at: datetime, *, flaw: Flaw) -> bytes:
+    """Return an error for somebody unknown: nothing of the message is repeated, and nobody's key is used."""
+    text = (
+        f'<S12:Envelope xmlns:S12="{SOAP}"><S12:Header>'
+        f"{ebms.messaging(f'M-{uuid4().hex}', ebms.error_signal(message_id, at, '', flaw))}</S12:Header>"
+        "<S12:Body></S12:Body></S12:Envelope>"
+    )
+    return text.encode()
 
 
 def _envelope(

@@ -55,6 +55,7 @@ from hub.soap.ebms import (
     SOAP,
     UTILITY,
     Agent,
+    Claims,
     ErrorSignal,
     Flaw,
     PartInfo,
@@ -79,19 +80,6 @@ _DUPLICATE = re.compile(r"already (?:handled|received|processed)\b.*\bduplicate\
 _ID = f"{{{UTILITY}}}Id"
 _NAMES = {"S12": SOAP, "eb": EBMS, "ebbp": SIGNALS, "wsu": UTILITY, "wsse": WSSE, "wsse11": WSSE11, "ds": DSIG}
 _NAMES |= {"xenc": XENC, "xenc11": XENC11, "ec": C14N}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Claims:
-    """What a message says before anything of it is proven: enough to look up whose certificate has to prove it."""
-
-    message_id: str
-    sender: Agent
-    receiver: Agent
-    agreement: str
-    service: str
-    service_kind: str
-    action: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

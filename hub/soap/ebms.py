@@ -115,6 +115,19 @@ class Flaw(Enum):
         "MimeInconsistency",
         Text("Teile und Verzeichnis stimmen nicht überein.", "Parts and their list do not agree."),
     )
+    CONTENT = (
+        "EBMS:0004",
+        "Other",
+        Text("Der Inhalt wird nicht angenommen.", "The contents are not taken."),
+    )
+    USED_ID = (
+        "EBMS:0004",
+        "Other",
+        Text(
+            "Unter dieser MessageId kam schon eine andere Nachricht.",
+            "Another message came under this MessageId already.",
+        ),
+    )
     PROCESSING_MODE = (
         "EBMS:0010",
         "ProcessingModeMismatch",
@@ -171,6 +184,19 @@ class UserMessage:
     conversation: str
     properties: Mapping[str, str] = field(default_factory=dict)
     parts: tuple[PartInfo, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claims:
+    """What a message says before anything of it is proven: enough to look up whose certificate has to prove it."""
+
+    message_id: str
+    sender: Agent
+    receiver: Agent
+    agreement: str
+    service: str
+    service_kind: str
+    action: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -281,14 +307,15 @@ def receipt_signal(message_id: str, at: datetime, refers_to: str, references: Se
     )
 
 
-def error_signal(message_id: str, at: datetime, refers_to: str, flaw: Flaw) -> str:
-    """Return an error; ``refers_to`` is "" where the message could not even be read."""
+def error_signal(message_id: str, at: datetime, refers_to: str, flaw: Flaw, said: str = "") -> str:
+    """Return an error; ``refers_to`` is "" where the message could not even be read. ``said`` goes into its detail."""
+    detail = f"<eb:ErrorDetail>{in_text(said)}</eb:ErrorDetail>" if said else ""
     named = f' refToMessageInError="{in_attribute(refers_to)}"' if refers_to else ""
     return (
         f"<eb:SignalMessage>{_message_info(message_id, at, refers_to)}"
         f'<eb:Error category="Processing" errorCode="{flaw.code}"{named} severity="failure" '
         f'shortDescription="{flaw.short}"><eb:Description xml:lang="en">{in_text(flaw.text.en)}'
-        "</eb:Description></eb:Error></eb:SignalMessage>"
+        f"</eb:Description>{detail}</eb:Error></eb:SignalMessage>"
     )
 
 

@@ -18,6 +18,8 @@
     party = "bauamt"
     kind = "urn:oasis:names:tc:ebcore:partyid-type:unregistered"
     certificate_file = "bauamt.pem"           # the very certificate that they sign with
+    client = "…"                              # of those that send to the hub: the client that they are
+    area = "064390015015"                     # and the area (ARS) of what names none
 
 A key that nobody knows is refused, like a profile that nobody tried.
 """
@@ -25,7 +27,7 @@ A key that nobody knows is refused, like a profile that nobody tried.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -34,13 +36,15 @@ from hub.crypto.messages import MessageKey, MessagePeer, read_message_key, read_
 from hub.errors import ConfigurationError, KeyRefused, Text
 from hub.files import vault
 from hub.soap import ebms
+from hub.soap.ebms import Claims
 
 #: The profiles that were tried against programs that nobody here wrote.
 PROFILES = ("edelivery-1.15",)
 _LIMIT = 64 * 1024
 _TOP = ("profile", "agreement", "service", "service_kind", "action", "own", "peer")
 _OWN = ("party", "kind", "role", "key_file", "certificate_file")
-_PEER = ("party", "kind", "role", "certificate_file")
+_PEER = ("party", "kind", "role", "certificate_file", "client", "area")
+_MOST_AGREEMENTS = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +62,10 @@ class AgreedParty:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PMode:
-    """What was agreed on. ``service`` is "" where each case brings its own."""
+    """What was agreed on. ``service`` is "" where each case brings its own.
+
+    ``client`` is the hub's client that the other side is where it sends, ``area`` the ARS of what names none; "" for none.
+    """
 
     agreement: str
     service: str
@@ -68,6 +75,51 @@ class PMode:
     peer: AgreedParty
     key: MessageKey = field(repr=False)
     certificate: MessagePeer = field(repr=False)
+    client: str = ""
+    area: str = ""
+
+
+class Agreements:
+    """What was agreed on with all who may send: found by what a message says of itself, before anything of it is proven."""
+
+    def __init__(self, modes: Iterable[PMode]) -> None:
+        self._modes: dict[tuple[str, ...], PMode] = {}
+        for mode in modes:
+            if self._modes.setdefault(_terms(mode), mode) is not mode:
+                _refuse("zwei vereinbaren dasselbe", "two agree on the same")
+
+    def found(self, claims: Claims) -> PMode | None:
+        """Return what a message was agreed on by, or None: parties, roles, agreement, action and service are the same."""
+        terms = (*_side(claims.sender), *_side(claims.receiver), claims.agreement, claims.action)
+        return self._modes.get((*terms, claims.service, claims.service_kind)) or self._modes.get((*terms, "", ""))
+
+
+def _side(agent: ebms.Agent) -> tuple[str, str, str]:
+    return agent.party, agent.kind, agent.role
+
+
+def _terms(mode: PMode) -> tuple[str, ...]:
+    sides = (*_side(mode.peer.agent(ebms.INITIATOR)), *_side(mode.own.agent(ebms.RESPONDER)))
+    return (*sides, mode.agreement, mode.action, mode.service, mode.service_kind if mode.service else "")
+
+
+def read_agreements(folder: Path) -> Agreements:
+    """Read the P-Modes of all who may send: each ``*.toml`` of a folder.
+
+    Raises:
+        ConfigurationError: one cannot be used, names no client, or two agree on the same; or there is none.
+    """
+    files = sorted(folder.glob("*.toml"))[: _MOST_AGREEMENTS + 1]
+    if not 0 < len(files) <= _MOST_AGREEMENTS:
+        _refuse(
+            f"as4_folder braucht 1 bis {_MOST_AGREEMENTS} Dateien *.toml",
+            f"as4_folder needs 1 to {_MOST_AGREEMENTS} files *.toml",
+        )
+    modes = [read_pmode(file) for file in files]
+    for file, mode in zip(files, modes, strict=True):
+        if not mode.client:
+            _refuse(f"in {file.name} fehlt peer.client", f"peer.client is missing in {file.name}")
+    return Agreements(modes)
 
 
 def read_pmode(path: Path) -> PMode:
@@ -98,6 +150,8 @@ def read_pmode(path: Path) -> PMode:
         peer=_party(peer, "peer."),
         key=_key(path.parent, own),
         certificate=_certificate(path.parent, peer),
+        client=_text(peer, "client", "", place="peer."),
+        area=_text(peer, "area", "", place="peer."),
     )
 
 

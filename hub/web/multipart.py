@@ -1,4 +1,4 @@
-"""Multipart bodies (RFC 7578) as a stream of parts: nothing is ever written to disk, and little is held in memory.
+"""Multipart bodies (RFC 7578, RFC 2387) as a stream of parts: nothing is ever written to disk, and little is held in memory.
 
 python-multipart finds the boundaries; this module turns its callbacks into an async iterator, puts caps on everything
 that a sender decides, and refuses bodies that two readers could understand in two ways.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote
@@ -35,8 +35,8 @@ _SLICE = 64 * 1024
 class Part:
     """One part. ``chunks()`` must be read before the next part is asked for; what is left is skipped.
 
-    ``name`` is the form field; ``filename`` is without any path, or None; ``content_type`` is as given, "" without one;
-    ``headers`` have lower-case names.
+    ``name`` is the form field, of a related part its content id, "" without one; ``filename`` is without any path, or None;
+    ``content_type`` is as given, "" without one; ``headers`` have lower-case names.
     """
 
     name: str
@@ -65,7 +65,14 @@ async def parts(stream: AsyncIterator[bytes], content_type: str, *, cap: int = 1
         Malformed: no boundary, no final boundary, a part without a name, a broken or ambiguous header.
         TooLarge: too many parts.
     """
-    reader = _Reader(stream, _boundary(content_type), cap)
+    reader = _Reader(stream, _boundary(content_type), cap, _part)
+    while (part := await reader.next_part()) is not None:
+        yield part
+
+
+async def related_parts(stream: AsyncIterator[bytes], content_type: str, *, cap: int) -> AsyncIterator[Part]:
+    """Yield the parts of a multipart/related body, the first of which is its root; errors as :func:`parts`."""
+    reader = _Reader(stream, _boundary(content_type, "multipart/related"), cap, _related)
     while (part := await reader.next_part()) is not None:
         yield part
 
@@ -76,8 +83,15 @@ class _Reader:
     What is found is the headers of a part, then pieces of its content, then None for its end.
     """
 
-    def __init__(self, stream: AsyncIterator[bytes], boundary: str, cap: int) -> None:
+    def __init__(
+        self,
+        stream: AsyncIterator[bytes],
+        boundary: str,
+        cap: int,
+        make: Callable[[dict[str, str], _Reader], Part],
+    ) -> None:
         self._stream = stream
+        self._make = make
         self._cap = cap
         self._count = 0
         self._found: deque[dict[str, str] | bytes | None] = deque()
@@ -119,7 +133,7 @@ class _Reader:
         self._count += 1
         if self._count > self._cap:
             raise _too_many(self._cap)
-        self._current = _part(headers, self)
+        self._current = self._make(headers, self)
         return self._current
 
     async def chunk(self, part: Part) -> bytes | None:
@@ -217,10 +231,10 @@ def _require_nothing(rest: bytes) -> None:
         )
 
 
-def _boundary(content_type: str) -> str:
+def _boundary(content_type: str, wanted: str = "multipart/form-data") -> str:
     media_type, _, parameters = content_type.partition(";")
     boundary = _parameters(f";{parameters}").get("boundary", "")
-    if media_type.strip().lower() != "multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
+    if media_type.strip().lower() != wanted or not _BOUNDARY.fullmatch(boundary):
         raise Malformed(
             Text(
                 "Dem Content-Type fehlt eine gültige „boundary“ (1 bis 70 Zeichen nach RFC 2046).",
@@ -248,6 +262,17 @@ def _part(headers: dict[str, str], source: _Reader) -> Part:
         headers=headers,
         is_empty_field=parameters.get("filename") == "",
         _source=source,
+    )
+
+
+def _related(headers: dict[str, str], source: _Reader) -> Part:
+    content_id = headers.get("content-id", "").strip()
+    inner = content_id[1:-1] if content_id[:1] == "<" and content_id[-1:] == ">" else ""
+    encoding = headers.get("content-transfer-encoding", "binary").lower()
+    if (content_id and not inner) or encoding not in {"7bit", "8bit", "binary"}:
+        raise _multipart_part()
+    return Part(
+        name=inner, filename=None, content_type=headers.get("content-type", ""), headers=headers, _source=source
     )
 
 

@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from as4_parties import CONTENT, Side, make, replaced, side, signed_anew
+from as4_parties import CONTENT, Side, make, replaced, side, signed_anew, written_agreement
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, load_pem_private_key, pkcs12
 from cryptography.x509 import load_pem_x509_certificate
 from mail_server import free_port
 from maven import NOT_HAD
+from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN, serving, staged
 
 from adapters.as4 import As4
 from hub.adapter_kit.http import Heard, Receiver, StagedAnswer
@@ -40,9 +42,10 @@ class Phase4:
     folder: Path
     command: list[str]
 
-    def run(self, *words: str) -> str:
+    def run(self, *words: str, service: str = "urn:example:service") -> str:
+        java, *others = self.command
         done = subprocess.run(
-            [*self.command, words[0], str(self.folder), *words[1:]],
+            [java, f"-Dservice={service}", *others, words[0], str(self.folder), *words[1:]],
             cwd=self.folder, capture_output=True, text=True, check=False, timeout=120,
         )  # fmt: skip
         return done.stdout + done.stderr
@@ -88,7 +91,7 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def serving(phase4: Phase4) -> Iterator[Serving]:
+def listening(phase4: Phase4) -> Iterator[Serving]:
     port, said = free_port(), phase4.folder / "said.txt"
     command = [*phase4.command, "serve", str(phase4.folder), str(port)]
     with (
@@ -126,30 +129,30 @@ def delivered(url: str, package: Package, folder: Path, *, own: Side, peer: Side
         adapter.close()
 
 
-def test_phase4_takes_every_part_and_signs_a_receipt_that_counts(serving: Serving, tmp_path: Path) -> None:
+def test_phase4_takes_every_part_and_signs_a_receipt_that_counts(listening: Serving, tmp_path: Path) -> None:
     package = make_package()
-    outcome = delivered(serving.url, package, tmp_path, own=side("hub"), peer=side("bauamt"))
+    outcome = delivered(listening.url, package, tmp_path, own=side("hub"), peer=side("bauamt"))
     assert outcome.kind is OutcomeKind.DELIVERED, outcome.note
     wanted = sorted((sealed.size, sealed.sha512) for _name, sealed in package.submission.contents.parts())
-    taken = serving.parts(package)
+    taken = listening.parts(package)
     assert [each for each in taken if each in wanted] == wanted
     assert len(taken) == len(wanted) + 1  # the manifest
-    assert f"TAKEN {package.delivery_id}@hub.example signed=true decrypted=true" in serving.said.read_text()
+    assert f"TAKEN {package.delivery_id}@hub.example signed=true decrypted=true" in listening.said.read_text()
     assert outcome.proof is not None
     proven = read_envelope(outcome.proof).signal(side("bauamt").peer, now=datetime.now(UTC))
     assert proven.refers_to == f"{package.delivery_id}@hub.example"
     # Once more: phase4 knows the id, says so in an error of its own kind, and takes nothing twice.
-    repeated = delivered(serving.url, again(package), tmp_path, own=side("hub"), peer=side("bauamt"))
+    repeated = delivered(listening.url, again(package), tmp_path, own=side("hub"), peer=side("bauamt"))
     assert (repeated.kind, repeated.note) == (OutcomeKind.DELIVERED, f"was already there as {proven.refers_to}")
     assert b"was already handled (this is a duplicate)" in (repeated.proof or b"")
-    assert serving.parts(package) == taken
+    assert listening.parts(package) == taken
 
 
-def test_phase4_refuses_somebody_else(serving: Serving, tmp_path: Path) -> None:
+def test_phase4_refuses_somebody_else(listening: Serving, tmp_path: Path) -> None:
     package = make_package()
-    outcome = delivered(serving.url, package, tmp_path, own=side("eve"), peer=side("bauamt"))
+    outcome = delivered(listening.url, package, tmp_path, own=side("eve"), peer=side("bauamt"))
     assert (outcome.kind, outcome.cause) == (OutcomeKind.UNREACHABLE, DeadCause.CONFIGURATION), outcome.note
-    assert serving.parts(package) == []
+    assert listening.parts(package) == []
 
 
 def split(boundary: str, body: bytes) -> list[tuple[str, bytes]]:
@@ -195,6 +198,29 @@ def test_what_phase4_sends_is_read_and_its_receipt_verified(phase4: Phase4, tmp_
         receiver.close()
     assert "VERIFIED true" in said, said[-2000:]
     assert taken == [file.read_bytes() for file in files]
+
+
+def test_phase4_hands_in_an_application_at_the_door_and_counts_its_receipt(
+    phase4: Phase4, made_once: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / "antrag.xml", tmp_path / "plan.xml"]
+    files[0].write_bytes(BAUANTRAG)
+    files[1].write_bytes(os.urandom(300_000))
+    folder = written_agreement(tmp_path / "as4")
+    with staged(made_once, tmp_path, as4_folder=str(folder)) as stage:
+        stage.clock.now = datetime.now(UTC)
+        agreed = folder / "bauamt.toml"
+        agreed.write_text(agreed.read_text().replace("CLIENT", stage.sender) + f'area = "{TAUNUSSTEIN}"\n')
+        with serving(stage) as served:
+            said = phase4.run("send", f"{served.base_url}/as4", *map(str, files), service=BAUEN)
+            assert "VERIFIED true" in said, said[-3000:]
+            assert "HTTP 200" in said
+            (listed,) = served.get("/hub/v1/applications").json()["applications"]
+        assert (listed["service"], listed["ars"]) == (BAUEN, TAUNUSSTEIN)
+        message = stage.hub.store.submissions.message(UUID(listed["submissionId"]))
+        assert len(message.contents.attachments) == 1
+    answer = (phase4.folder / "answer.xml").read_bytes()
+    assert isinstance(read_envelope(answer).signal(side("hub").peer, now=datetime.now(UTC)), ReceiptSignal)
 
 
 #: Runs in an environment of its own: builds a message; then judges the hub's receipt for it, and takes a message of the hub's.

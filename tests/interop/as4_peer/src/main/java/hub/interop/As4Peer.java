@@ -148,7 +148,7 @@ public class As4Peer {
           .setAlgorithmSignDigest(ECryptoAlgorithmSignDigest.DIGEST_SHA_256);
       message.setPMode(mode(), true);
       message.cryptParams().setAlgorithmCrypt(ECryptoAlgorithmCrypt.AES_128_GCM).setCertificate(hub);
-      message.setServiceValue("urn:example:service").setAction("submit").setConversationID("conversation-1")
+      message.setServiceValue(System.getProperty("service", "urn:example:service")).setAction("submit").setConversationID("conversation-1")
           .setAgreementRefValue(AGREEMENT).setFromPartyID("bauamt").setFromRole(CAS4.DEFAULT_INITIATOR_URL)
           .setToPartyID("hub").setToRole(CAS4.DEFAULT_RESPONDER_URL);
       for (int number = 3; number < words.length; number++) {
