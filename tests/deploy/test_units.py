@@ -39,7 +39,7 @@ def commands(group: click.Group = cli, before: str = "") -> Iterator[tuple[str, 
         words = f"{before} {name}".strip()
         if isinstance(command, click.Group):
             yield from commands(command, words)
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield words, command
 
 
@@ -59,7 +59,8 @@ def _reached(function) -> set[str]:
     there = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     called, open_ = set(), [function.__name__]
     while open_:
-        for node in ast.walk(there[open_.pop()]):
+        body = there[open_.pop()].body  # Not what decorates it: a command calls no group that it belongs to.
+        for node in (each for statement in body for each in ast.walk(statement)):
             name = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Name) else None
             if name and name not in called:
                 called.add(name)
