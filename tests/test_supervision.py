@@ -197,7 +197,7 @@ BESIDE = {
         "tests/api/test_ending.py::test_without_a_descriptor_to_be_had_callers_wait_and_are_taken_later"
     ),
     "hub/api/threads.py": "tests/api/test_threads.py::test_an_error_in_a_thread_reaches_who_waits",
-    "hub/api/uploads.py": "tests/api/test_uploads.py::test_what_broke_off_is_kept_and_with_a_checksum_dropped",
+    "hub/api/uploads.py": "tests/uploads/test_uploads.py::test_what_broke_off_is_kept_and_with_a_checksum_dropped",
     "hub/app/processes.py": (
         "tests/end_to_end/test_processes.py::test_whichever_process_is_killed_under_load_nothing_acknowledged_is_lost"
     ),
