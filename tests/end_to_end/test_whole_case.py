@@ -23,7 +23,7 @@ from uuid import UUID, uuid4
 import pytest
 import requests
 from processes import HUB, HubProcess, wait_for
-from stage import ANMELDEN, ANMELDUNG, CANARY, WIESBADEN
+from stage import BAUANTRAG, BAUEN, CANARY, WIESBADEN
 
 from benchmarks.crash import towns
 from benchmarks.crash.nodes import BYTECODE
@@ -95,9 +95,9 @@ class Citizen:
         enclosed = Attachment(open=lambda: io.BytesIO(b"%PDF"), filename="Antrag.pdf", media_type="application/pdf")
         return self.door.submit(
             Application(
-                data=ANMELDUNG,
-                media_type=MediaType.JSON,
-                service=ANMELDEN,
+                data=BAUANTRAG,
+                media_type=MediaType.XML,
+                service=BAUEN,
                 ars=WIESBADEN,
                 attachments=[enclosed],
                 metadata={"replyChannel": channel},
@@ -219,7 +219,7 @@ def saved_proofs(citizen: Citizen, applied: Receipt, next_case: UUID, further: U
     for name, case_id in (("first", applied.case_id), ("next", next_case)):
         proof = wait_for(lambda path=f"{base}/hub/v1/cases/{case_id}/proof": fetched(session, path), citizen.hub.log)
         (folder / f"{name}.proof").write_text(proof)
-    (folder / "data.json").write_bytes(ANMELDUNG)
+    (folder / "data.xml").write_bytes(BAUANTRAG)
     (folder / "salt").write_text(applied.content_salt or "")
     return {each.name: each for each in folder.iterdir()}
 
@@ -235,7 +235,7 @@ def prove_offline(saved: dict[str, Path], tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     for name in ("first", "next"):
         verify = ["receipt", "verify", saved[f"{name}.jws"], "--jwks", saved["jwks.json"]]
-        content = ["--content", saved["data.json"], "--salt", saved["salt"].read_text()] if name == "first" else []
+        content = ["--content", saved["data.xml"], "--salt", saved["salt"].read_text()] if name == "first" else []
         shown = run(*verify, "--proof", saved[f"{name}.proof"], *content, "--data", nowhere)
         assert "✗" not in shown
     assert not nowhere.exists()
