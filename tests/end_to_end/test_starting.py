@@ -215,7 +215,7 @@ def test_no_process_of_the_hub_leaves_a_core_dump_and_the_start_is_told(data: Pa
     assert "sqlite:///" in said
     assert "routing table" in said
     assert f"Tabellen / tables {head_revision()}" in said
-    assert "Adapter / adapters fit_connect folder https mailbox" in said
+    assert "Adapter / adapters as4 fit_connect folder https mailbox" in said
 
 
 def test_every_line_of_the_start_is_json_where_the_log_is(data: Path) -> None:

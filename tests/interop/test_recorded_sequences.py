@@ -443,7 +443,6 @@ def test_what_a_connector_writes_back_is_listed_opened_and_proven_as_fit_connect
     hub: RunningHub, sender: Caller, offer: Offer, rsa_pair: Any
 ) -> None:
     sent = _php_send(sender, offer)
-    before = _php_verifier(sender).states(_php_log(sender, sent["submission_id"]))
     public, private = rsa_pair
     tokens = Tokens(hub.token_url, **hub.credentials("subscriber"))
     connector = Subscriber(
@@ -468,8 +467,10 @@ def test_what_a_connector_writes_back_is_listed_opened_and_proven_as_fit_connect
         file = sender.call("GET", f"/submission-api/{version}/replies/{reply_id}/attachments/{attachment_id}")
         assert unseal(file.text, private) == SCAN
         whole = sender.call("GET", f"/submission-api/{version}/cases/{sent['case_id']}/events?limit=100&offset=0")
-        # Events of the reply are there, signed like the others, and are no states of the submission.
-        assert [each for each in _php_verifier(sender).states(whole.json()["eventLog"]) if each] == before
+        # Events of the reply are there, signed like the others, and are no states of the submission, which may lie waiting.
+        states = [each for each in _php_verifier(sender).states(whole.json()["eventLog"]) if each]
+        assert states[:2] == ["CREATED", "SUBMITTED"]
+        assert set(states[2:]) <= {"NOTIFIED"}
         submits = [claims(each) for each in whole.json()["eventLog"] if claims(each)["sub"] == f"reply:{reply_id}"]
         proven = [body for each in submits for uri, body in each["events"].items() if uri.endswith("submit-reply")]
         assert [each["authenticationTags"] for each in proven] == [written.tags]
