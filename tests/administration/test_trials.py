@@ -317,7 +317,7 @@ def test_the_form_knows_each_shipped_adapters_options(stage):
     assert (options["timeout"].required, options["timeout"].kind, options["timeout"].default) == (False, float, 30.0)
     assert options["secret_file"].is_file
     assert options["allow_http"].kind is bool
-    assert [option.name for option in settings.options("mailbox")] == ["readable"]
+    assert [option.name for option in settings.options("mailbox")] == ["readable", "xta_certificate", "xta_identifier"]
     assert all(settings.options(name) is not None for name in settings.names())
 
 
