@@ -20,8 +20,9 @@ from stage import BAUANTRAG, BAUEN, TAUNUSSTEIN
 from adapters.as4 import As4
 from hub import app
 from hub.adapter_kit.as4 import As4Bench
-from hub.adapter_kit.cases import Trouble, Workshop, make_package
+from hub.adapter_kit.cases import Trouble, Workshop
 from hub.adapter_kit.check import find_trial
+from hub.adapter_kit.packages import make_package
 from hub.cli import main
 from hub.config import load_settings
 from hub.soap.as4_reader import read_envelope
