@@ -20,8 +20,6 @@ from hub.files.settings import holds_secret, secret_as_value, unknown, unusable_
 from hub.model import Role
 from hub.scanning import policies_by_owner, policies_by_size, scanner_address
 from hub.scanning.kinds import allow_list
-from hub.transport.connection import Outbound
-from hub.transport.smtp import is_address
 
 #: The settings file in the data folder.
 SOURCE = "hub.toml"
@@ -153,7 +151,7 @@ def _in_production(settings: Settings) -> Iterator[Text]:
 
 def _mail(settings: Settings) -> Iterator[Text]:
     for name in ("mail_sender", "mail_operators"):
-        if getattr(settings, name) and not is_address(getattr(settings, name)):
+        if getattr(settings, name) and not _is_mail_address(getattr(settings, name)):
             yield Text(
                 f"{name}: muss eine Mailadresse ohne Namen sein.", f"{name}: must be a mail address without a name."
             )
@@ -171,6 +169,13 @@ def _mail(settings: Settings) -> Iterator[Text]:
             "smtp_security: Ohne STARTTLS meldet der Hub sich nirgends an.",
             "smtp_security: without STARTTLS the hub logs in nowhere.",
         )
+
+
+def _is_mail_address(said: str) -> bool:
+    # Each command reads its settings, and most of them are short and send no mail.
+    from hub.transport.smtp import is_address
+
+    return is_address(said)
 
 
 def _xta(settings: Settings) -> Iterator[Text]:
@@ -210,6 +215,8 @@ def _timestamps(settings: Settings) -> Iterator[Text]:
             "timestamp_url and timestamp_roots_file belong together.",
         )
     if settings.timestamp_url:
+        from hub.transport.connection import Outbound
+
         try:
             Outbound(allow_private_addresses=settings.allow_private_addresses, any_port=True).require_url(
                 settings.timestamp_url

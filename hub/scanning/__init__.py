@@ -5,7 +5,6 @@ sealed door is ciphertext to the hub, so nobody looks before the connector does.
 """
 
 from hub.scanning.clamd import ClamdScanner, signatures_made
-from hub.scanning.icap import IcapScanner
 from hub.scanning.scanner import Dial, Scan, Scanner, ScannerAddress, Times, scanner_address
 from hub.scanning.verdict import (
     CLEAN,
@@ -28,7 +27,6 @@ __all__ = [
     "Consequence",
     "Dial",
     "Gap",
-    "IcapScanner",
     "PartPolicies",
     "Policies",
     "Policy",
@@ -50,5 +48,8 @@ __all__ = [
 
 def open_scanner(place: ScannerAddress, *, dial: Dial, times: Times, most: int) -> Scanner:
     """Return the scanner of a place; nothing is connected to yet."""
-    kind = IcapScanner if place.service else ClamdScanner
-    return kind(place, dial=dial, times=times, most=most)
+    if not place.service:
+        return ClamdScanner(place, dial=dial, times=times, most=most)
+    from hub.scanning.icap import IcapScanner  # Of few hubs: the others shall not load it.
+
+    return IcapScanner(place, dial=dial, times=times, most=most)
